@@ -1,0 +1,1 @@
+"""Captions: OCR, text detection, caption engines."""

@@ -1,0 +1,1 @@
+"""Datasets of images: the store, profiling, filters, embeddings, deduplication, export."""

@@ -1,0 +1,1 @@
+"""Concepts: tags, rarity, sampling weights."""

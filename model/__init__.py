@@ -1,0 +1,1 @@
+"""The image model that the curated data trains. Nothing is here yet."""

@@ -1,0 +1,1 @@
+"""Adapters: library functions as stages."""
