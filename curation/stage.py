@@ -70,7 +70,10 @@ class RowMonitor(Protocol):
     """Told which rows are being worked on, so that a hang or a crash suspects only those."""
 
     def start(self, first: int, last: int) -> None:
-        """Rows `first..last` (inclusive, positions in the table given to the stage) begin now."""
+        """Rows `first..last` (inclusive, positions in the table given to the stage) begin now.
+
+        (-1, -1) says that no row is in progress.
+        """
 
 
 class NullMonitor:

@@ -111,6 +111,7 @@ def run_map_shard(
     if todo:
         shifted = _ShardMonitor(monitor, given.positions[todo])
         fresh = _checked(stage(given.table.take(todo), shifted), bound, len(todo), keys.take(todo))
+        monitor.start(-1, -1)
     parts, source = [fresh], np.full(len(given.ids), -1, np.int64)
     source[given.positions[todo]] = np.arange(len(todo))
     offset = len(fresh)

@@ -19,7 +19,7 @@ from zcurate.curation.store.maintenance import diff, garbage, group_paths, verif
 from zcurate.curation.store.overlay import add_decisions
 from zcurate.curation.store.rows import run_map_shard
 from zcurate.curation.store.samples import LISTED, SCHEMA
-from zcurate.curation.store.selection import expected_inputs, read_selection, sampled
+from zcurate.curation.store.selection import expected_inputs, sampled
 from zcurate.curation.store.shard import ShardMeta, read_table, serialize
 from zcurate.curation.store.takedown import take_down
 

@@ -1,0 +1,181 @@
+"""The caption record: five kinds of caption in two languages, its rules and its Arrow schema."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+LANGUAGES = ("en", "zh")
+
+#: Spans whose language is not the caption's: quoted lettering, and names kept as they came.
+_FOREIGN = re.compile(r'"[^"]*"|“[^”]*”|‘[^’]*’|《[^》]*》')
+
+
+class CaptionError(ValueError):
+    """A caption breaks a rule of the record; the message names language, kind and rule."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a valid record, in characters (Unicode code points) and items.
+
+    `min_language_share` is the least share of letters outside quoted spans that belong to the
+    caption's own script (Latin for en, Han for zh), asked of texts with at least `min_letters` letters.
+    """
+
+    long_chars: tuple[int, int] = (20, 12_000)
+    medium_chars: tuple[int, int] = (10, 2_000)
+    short_chars: tuple[int, int] = (4, 500)
+    prompt_chars: tuple[int, int] = (1, 500)
+    tag_chars: tuple[int, int] = (1, 200)
+    tags: tuple[int, int] = (1, 80)
+    user_prompts: tuple[int, int] = (1, 8)
+    min_language_share: float = 0.6
+    min_letters: int = 8
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The five kinds in one language.
+
+    Attributes:
+        long: everything known, with all lettering quoted exactly.
+        medium, short: less of it; `short` still describes the whole picture.
+        tags: unique; lettering is a tag in double quotes, so that it is never taken for a concept.
+        user_prompts: as people type them: short, mostly about a part of the picture only.
+    """
+
+    long: str
+    medium: str
+    short: str
+    tags: tuple[str, ...]
+    user_prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CaptionRecord:
+    """Both languages of one image, and who wrote them. A `placeholder` was not written by a model."""
+
+    en: Captions
+    zh: Captions
+    engine: str
+    model: str
+    placeholder: bool
+    schema_version: int = SCHEMA_VERSION
+
+    def row(self) -> dict[str, Any]:
+        """Values of `ARROW_SCHEMA`."""
+        values: dict[str, Any] = {}
+        for language, captions in (("en", self.en), ("zh", self.zh)):
+            values |= {
+                f"{language}_long": captions.long,
+                f"{language}_medium": captions.medium,
+                f"{language}_short": captions.short,
+                f"{language}_tags": list(captions.tags),
+                f"{language}_user_prompts": list(captions.user_prompts),
+            }
+        return values | {
+            "engine": self.engine,
+            "model": self.model,
+            "placeholder": self.placeholder,
+            "schema_version": self.schema_version,
+        }
+
+
+def _field(name: str, type_: pa.DataType, meaning: str) -> pa.Field:
+    return pa.field(name, type_, metadata={"meaning": meaning})
+
+
+def _caption_fields(language: str) -> list[pa.Field]:
+    name = {"en": "English", "zh": "Chinese"}[language]
+    many = pa.list_(pa.string())
+    return [
+        _field(f"{language}_long", pa.string(), f"{name} caption with everything known"),
+        _field(f"{language}_medium", pa.string(), f"{name} caption of a few sentences"),
+        _field(f"{language}_short", pa.string(), f"{name} caption of one sentence"),
+        _field(f"{language}_tags", many, f"{name} tags, unique; lettering in double quotes"),
+        _field(f"{language}_user_prompts", many, f"{name} prompts as users type them, mostly incomplete"),
+    ]
+
+
+ARROW_SCHEMA = pa.schema(
+    [
+        *_caption_fields("en"),
+        *_caption_fields("zh"),
+        _field("engine", pa.string(), "caption engine"),
+        _field("model", pa.string(), "model behind the engine, with revision"),
+        _field("placeholder", pa.bool_(), "not written by a model; left out of exports unless asked for"),
+        _field("schema_version", pa.int32(), "version of this record"),
+    ]
+)
+
+
+def validate(record: CaptionRecord, lettering: Iterable[str] = (), limits: Limits | None = None) -> None:
+    """Check a record against the rules.
+
+    Args:
+        lettering: strings read in the image that both long captions must quote exactly.
+
+    Raises:
+        CaptionError: naming language, kind and the broken rule.
+    """
+    limits = limits or Limits()
+    for language, captions in (("en", record.en), ("zh", record.zh)):
+        _check_language(language, captions, limits)
+        opening, closing = QUOTES[language]
+        for text in lettering:
+            if f"{opening}{text}{closing}" not in captions.long:
+                raise CaptionError(f"{language}_long does not quote the lettering {text!r} exactly")
+
+
+#: How lettering is quoted in each language. The string between the marks is never altered.
+QUOTES = {"en": ('"', '"'), "zh": ("“", "”")}
+
+
+def _check_language(language: str, captions: Captions, limits: Limits) -> None:
+    for kind in ("long", "medium", "short"):
+        text = getattr(captions, kind)
+        _check_length(f"{language}_{kind}", text, getattr(limits, f"{kind}_chars"))
+        share = language_share(text, language, limits.min_letters)
+        if share is not None and share < limits.min_language_share:
+            raise CaptionError(
+                f"{language}_{kind}: only {share:.0%} of its letters outside quotes are {language}; "
+                f"at least {limits.min_language_share:.0%} must be"
+            )
+    for kind, bounds in (("tags", limits.tag_chars), ("user_prompts", limits.prompt_chars)):
+        items = getattr(captions, kind)
+        low, high = getattr(limits, kind)
+        if not low <= len(items) <= high:
+            raise CaptionError(f"{language}_{kind}: {len(items)} items, must be {low} to {high}")
+        if len({fold(item) for item in items}) < len(items):
+            raise CaptionError(f"{language}_{kind}: items repeat; every one must be unique")
+        for item in items:
+            _check_length(f"{language}_{kind} item", item, bounds)
+
+
+def _check_length(name: str, text: str, bounds: tuple[int, int]) -> None:
+    if text != text.strip() or not bounds[0] <= len(text) <= bounds[1]:
+        raise CaptionError(
+            f"{name}: {len(text)} characters, must be {bounds[0]} to {bounds[1]} without outer blanks"
+        )
+
+
+def fold(text: str) -> str:
+    """The form in which two tags count as the same: NFKC, case-folded, blanks collapsed."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def language_share(text: str, language: str, min_letters: int = 1) -> float | None:
+    """Share of letters outside quoted spans in the script of a language; None below `min_letters`."""
+    letters = [c for c in _FOREIGN.sub(" ", text) if c.isalpha()]
+    if len(letters) < min_letters:
+        return None
+    latin = sum("LATIN" in unicodedata.name(c, "") for c in letters)
+    han = sum(unicodedata.name(c, "").startswith("CJK") for c in letters)
+    return (latin if language == "en" else han) / len(letters)

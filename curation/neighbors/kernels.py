@@ -1,0 +1,153 @@
+"""Compiled inner loops. Importing this imports numba, so import it inside functions.
+
+A cosine here is always the same number for the same two vectors, whatever the block, thread or
+order: float64 products summed in one fixed order, then rounded to float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True, cache=True)
+def dot(a, b):
+    """Dot product of two float32 vectors in float64, four running sums in a fixed order."""
+    s0 = s1 = s2 = s3 = 0.0
+    n = a.shape[0]
+    m = n - n % 4
+    for i in range(0, m, 4):
+        s0 += np.float64(a[i]) * np.float64(b[i])
+        s1 += np.float64(a[i + 1]) * np.float64(b[i + 1])
+        s2 += np.float64(a[i + 2]) * np.float64(b[i + 2])
+        s3 += np.float64(a[i + 3]) * np.float64(b[i + 3])
+    for i in range(m, n):
+        s0 += np.float64(a[i]) * np.float64(b[i])
+    return (s0 + s1) + (s2 + s3)
+
+
+@njit(nogil=True, cache=True)
+def dots(a, b, out):
+    """Row by row dot products of two float32 [n, d] arrays into float64 [n]."""
+    for i in range(a.shape[0]):
+        out[i] = dot(a[i], b[i])
+
+
+@njit(nogil=True, cache=True)
+def _worse(cos_a, id_a, cos_b, id_b):
+    return cos_a < cos_b or (cos_a == cos_b and id_a > id_b)
+
+
+@njit(nogil=True, cache=True)
+def _push(heap_cos, heap_id, size, cos, index):
+    """Insert into a heap whose root is the worst entry; a full heap gives up its root."""
+    k = heap_cos.shape[0]
+    if size < k:
+        j = size
+        while j > 0:
+            parent = (j - 1) // 2
+            if not _worse(cos, index, heap_cos[parent], heap_id[parent]):
+                break
+            heap_cos[j] = heap_cos[parent]
+            heap_id[j] = heap_id[parent]
+            j = parent
+        heap_cos[j] = cos
+        heap_id[j] = index
+        return size + 1
+    if not _worse(heap_cos[0], heap_id[0], cos, index):
+        return size
+    j = 0
+    while True:
+        child = 2 * j + 1
+        if child >= k:
+            break
+        if child + 1 < k and _worse(heap_cos[child + 1], heap_id[child + 1], heap_cos[child], heap_id[child]):
+            child += 1
+        if not _worse(heap_cos[child], heap_id[child], cos, index):
+            break
+        heap_cos[j] = heap_cos[child]
+        heap_id[j] = heap_id[child]
+        j = child
+    heap_cos[j] = cos
+    heap_id[j] = index
+    return size
+
+
+@njit(nogil=True, cache=True)
+def scan_block(
+    approx, rows, cols, inv_rows, inv_cols, row0, col0, first, last, floor, margin, heap_cos, heap_id, fill
+):
+    """Offer a block of approximate dot products to the heaps of rows `first..last - 1`.
+
+    Args:
+        approx: float32 [r, c], `rows @ cols.T` in float32, wrong by at most `margin` once scaled.
+        rows, cols: float32 [r, d], [c, d]; inv_rows, inv_cols: float64 reciprocal norms.
+        row0, col0: global index of the first row and column; a row never meets itself.
+            Zero vectors (reciprocal norm 0) meet nobody.
+        floor: smallest float32 cosine kept.
+        heap_cos, heap_id, fill: float32 [r, k], int64 [r, k], int64 [r], changed in place.
+    """
+    k = heap_cos.shape[1]
+    for r in range(first, last):
+        low = np.float64(floor)
+        if fill[r] == k:
+            low = max(low, np.float64(heap_cos[r, 0]))
+        cut = np.float32((low - margin) / inv_rows[r]) if inv_rows[r] > 0 else np.float32(np.inf)
+        for c in range(approx.shape[1]):
+            if approx[r, c] * np.float32(inv_cols[c]) < cut or row0 + r == col0 + c:
+                continue
+            if inv_cols[c] == 0.0:
+                continue
+            cos = np.float32(dot(rows[r], cols[c]) * (inv_rows[r] * inv_cols[c]))
+            if cos < floor:
+                continue
+            fill[r] = _push(heap_cos[r], heap_id[r], fill[r], cos, col0 + c)
+            if fill[r] == k and np.float64(heap_cos[r, 0]) > low:
+                low = np.float64(heap_cos[r, 0])
+                cut = np.float32((low - margin) / inv_rows[r])
+
+
+@njit(nogil=True, cache=True)
+def hamming_pairs(values, order, keys, masks, chunk, radius, out_a, out_b, start):
+    """Pairs within `radius` bits among rows whose chunk `chunk` agrees, not already found by an earlier one.
+
+    Args:
+        values: uint64 [n], distinct.
+        order: int64 [n], positions sorted by `keys`; keys: uint64 [n], the chunk of each value.
+        masks: uint64 [chunks], bits of each chunk.
+        out_a, out_b: int64 buffers; only counted beyond their length.
+        start: pairs written so far.
+
+    Returns:
+        Pairs so far.
+    """
+    n = order.shape[0]
+    i = 0
+    count = start
+    while i < n:
+        j = i + 1
+        while j < n and keys[order[j]] == keys[order[i]]:
+            j += 1
+        for x in range(i, j):
+            for y in range(x + 1, j):
+                diff = values[order[x]] ^ values[order[y]]
+                bits = 0
+                rest = diff
+                while rest != np.uint64(0) and bits <= radius:
+                    rest &= rest - np.uint64(1)
+                    bits += 1
+                if bits > radius:
+                    continue
+                seen = False
+                for earlier in range(chunk):
+                    if diff & masks[earlier] == np.uint64(0):
+                        seen = True
+                        break
+                if seen:
+                    continue
+                if count < out_a.shape[0]:
+                    out_a[count] = min(order[x], order[y])
+                    out_b[count] = max(order[x], order[y])
+                count += 1
+        i = j
+    return count

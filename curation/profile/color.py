@@ -1,0 +1,157 @@
+"""Any decoded Pillow image, strip by strip, to 8-bit sRGB."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
+_DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+
+#: Below this difference in any channel, in 8-bit levels, a profile is taken to be sRGB itself.
+_SRGB_TOLERANCE = 2
+
+
+def has_alpha(image: Image.Image) -> bool:
+    return image.mode in ALPHA_MODES or "transparency" in image.info
+
+
+def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarray]:
+    """How strips of `image` become displayed pixels.
+
+    Transparent pixels are shown on white. An ICC profile that fits the image's color space is
+    applied; one that is broken or belongs to another space is ignored, as browsers do. Deep grey is
+    scaled to 8 bits by `_deep_scale`. CMYK without a profile is converted the plain way, 255 - ink.
+
+    Args:
+        image: loaded, in any mode.
+        icc: its profile, or empty.
+
+    Returns:
+        function from a strip of the image to uint8 [h, w, 3].
+    """
+    mode, transparency = image.mode, image.info.get("transparency")
+    if mode in _DEEP_MODES:
+        return _deep_converter(image, transparency)
+    if mode == "LAB":
+        lab = _lab_transform()
+        return lambda strip: np.asarray(ImageCms.applyTransform(strip, lab))
+    alpha = has_alpha(image)
+    space = {"CMYK": "CMYK", "L": "L", "1": "L", "LA": "L", "La": "L"}.get(mode, "RGB")
+    transform = profile_transform(icc, space) if icc else None
+
+    def convert(strip: Image.Image) -> np.ndarray:
+        opacity = None
+        if alpha:
+            strip = strip.convert("RGBA")
+            opacity = np.asarray(strip.getchannel("A"))
+        if transform is not None:
+            strip = ImageCms.applyTransform(strip.convert(space), transform)
+        rgb = np.asarray(strip.convert("RGB"))
+        return rgb if opacity is None else on_white(rgb, opacity)
+
+    return convert
+
+
+def on_white(rgb: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+    """Composite uint8 [h, w, 3] with opacity uint8 [h, w] (255 = opaque) over white."""
+    a = opacity[..., None].astype(np.uint16)
+    return ((rgb * a + 255 * (255 - a) + 127) // 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=32)
+def profile_transform(icc: bytes, space: str) -> ImageCms.ImageCmsTransform | None:
+    """Transform from an ICC profile to sRGB, or None where there is nothing to do.
+
+    Args:
+        icc: the profile.
+        space: Pillow mode of the pixels it will be applied to: L, RGB or CMYK.
+
+    Returns:
+        None when the profile is sRGB within 2 levels over a grid of colors, is broken, or is of
+        another color space than the pixels. Intent: perceptual, the profile's default rendering.
+    """
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        if {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space) != space:
+            return None
+        transform = ImageCms.buildTransform(profile, _srgb_profile(), space, "RGB")
+        if space == "CMYK":
+            return transform
+        levels = np.arange(0, 256, 17, dtype=np.uint8)
+        grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(16, -1, 3)
+        probe = Image.fromarray(grid) if space == "RGB" else Image.fromarray(levels[None])
+        shown = np.asarray(ImageCms.applyTransform(probe, transform)).astype(np.int16)
+        plain = np.asarray(probe.convert("RGB")).astype(np.int16)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+    return transform if np.abs(shown - plain).max() > _SRGB_TOLERANCE else None
+
+
+@lru_cache(maxsize=1)
+def _srgb_profile() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+@lru_cache(maxsize=1)
+def _lab_transform() -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb_profile(), "LAB", "RGB")
+
+
+def _deep_converter(image: Image.Image, transparency: object) -> Callable[[Image.Image], np.ndarray]:
+    low, high = _deep_range(image)
+    span = high - low
+
+    def convert(strip: Image.Image) -> np.ndarray:
+        values = np.asarray(strip)
+        grey = np.nan_to_num((values.astype(np.float32) - low) / span, nan=0.0, posinf=1.0, neginf=0.0)
+        grey = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
+        rgb = np.repeat(grey[..., None], 3, axis=2)
+        if isinstance(transparency, int):
+            rgb[values == transparency] = 255
+        return rgb
+
+    return convert
+
+
+def _deep_range(image: Image.Image) -> tuple[float, float]:
+    """The values shown as black and white, for grey of more than 8 bits.
+
+    16-bit: 0 to the top of the declared bit depth. Float and 32-bit: the smallest of 0..1 (float
+    only), 0..255, 0..65535 that holds all finite values, else their minimum and maximum.
+    """
+    if image.mode.startswith("I;16"):
+        bits = getattr(image, "tag_v2", {}).get(258, (16,))
+        depth = bits[0] if isinstance(bits, tuple) and bits else bits
+        return 0.0, float((1 << depth) - 1 if isinstance(depth, int) and 8 < depth <= 16 else 65535)
+    lows, highs = [], []
+    for strip in strips(image):
+        values = np.asarray(strip)
+        finite = values[np.isfinite(values)] if image.mode == "F" else values
+        if finite.size:
+            lows.append(float(finite.min()))
+            highs.append(float(finite.max()))
+    low, high = min(lows, default=0.0), max(highs, default=0.0)
+    for top in (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0):
+        if low >= 0 and high <= top:
+            return 0.0, top
+    return low, high if high > low else low + 1.0
+
+
+#: Pixels worked on at once: what bounds the memory of a conversion.
+STRIP_PX = 4_000_000
+
+
+def strips(image: Image.Image):
+    """The image in full-width strips of at most about `STRIP_PX` pixels, top to bottom."""
+    width, height = image.size
+    rows = max(1, STRIP_PX // width)
+    if rows >= height:
+        yield image
+        return
+    for top in range(0, height, rows):
+        yield image.crop((0, top, width, min(height, top + rows)))

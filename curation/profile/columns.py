@@ -1,0 +1,40 @@
+"""What the profile stage stores: columns, units, meanings."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from ..stage import field_of
+
+PROFILE_SCHEMA = pa.schema(
+    [
+        field_of("content_id", pa.binary(16), "xxh3-128 of the original bytes"),
+        field_of("width_px", pa.int32(), "width as displayed, after Exif orientation", "px"),
+        field_of("height_px", pa.int32(), "height as displayed, after Exif orientation", "px"),
+        field_of("format", pa.string(), "file format, Pillow's name"),
+        field_of("mode", pa.string(), "stored pixel mode, Pillow's name"),
+        field_of("file_bytes", pa.int64(), "size of the file", "bytes"),
+        field_of("frames", pa.int32(), "pictures in the file; the first is profiled"),
+        field_of("orientation", pa.int8(), "Exif orientation, 1..8"),
+        field_of("has_icc", pa.bool_(), "carries an ICC profile"),
+        field_of("has_alpha", pa.bool_(), "carries transparency (shown on white)"),
+        field_of("pixel_hash", pa.binary(16), "xxh3-128 of mode, size and stored pixels"),
+        field_of("phash", pa.uint64(), "perceptual hash, bits of imagehash.phash, DC bit first"),
+        field_of("compression_ratio", pa.float32(), "uncompressed over actual file size"),
+        field_of(
+            "border_variance", pa.float32(), "variance of the plainer pair of opposite borders", "levels^2"
+        ),
+        field_of("reencode_bpp", pa.float32(), "size of a transient JPEG at working size", "bytes/px"),
+        field_of("sharpness", pa.float32(), "variance of the Laplacian of Gaussian less noise", "levels^2"),
+        field_of("noise_sigma", pa.float32(), "Immerkaer noise standard deviation", "levels"),
+        field_of("color_cast", pa.float32(), "mean chroma shift of near-neutral pixels", "CIELAB"),
+    ]
+)
+
+THUMBS_SCHEMA = pa.schema(
+    [
+        field_of("thumb", pa.binary(), "JPEG as displayed, short side at most 336 px"),
+        field_of("thumb_width_px", pa.int32(), "width of the thumbnail", "px"),
+        field_of("thumb_height_px", pa.int32(), "height of the thumbnail", "px"),
+    ]
+)

@@ -1,0 +1,41 @@
+"""The `zcurate` command: wiring and the treatment of errors."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from zcurate.curation.errors import ConfigError, UnsafeUriError, ZcurateError
+
+from . import builds, looking, upkeep
+
+app = typer.Typer(
+    name="zcurate",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Build image datasets: profile, deduplicate, balance, caption, export. Try `zcurate demo`.",
+)
+for module in (builds, looking, upkeep):
+    module.register(app)
+
+
+def main() -> None:
+    """Entry point. A user's mistake ends with one message and exit code 1 or 2, never a traceback."""
+    try:
+        app()
+    except (ConfigError, UnsafeUriError) as e:
+        print(f"zcurate: {e}", file=sys.stderr)
+        sys.exit(2)
+    except ZcurateError as e:
+        print(f"zcurate: {e}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("zcurate: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,164 @@
+"""Commands that look: status, errors, whatif, explain, search, report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, sample_ids
+
+DatasetArg = Annotated[str, typer.Argument(metavar="DATASET", help="Dataset directory or URL.")]
+
+
+def register(app: typer.Typer) -> None:
+    for function in (status, errors, whatif, explain, search, report):
+        app.command(rich_help_panel="Look")(function)
+
+
+def status(dataset: DatasetArg, as_json: AsJson = False) -> None:
+    """What is in a dataset and what is done.
+
+    Example: `zcurate status ds`
+    """
+    from ..inspecting import status_of
+
+    facts = status_of(dataset)
+    if as_json:
+        print(json.dumps(facts))
+        return
+    print(
+        f"{facts['dataset']}: {facts['samples']} samples in {facts['shards']} shards ({facts['live']} live)"
+    )
+    for s in facts["stages"]:
+        counts = f"{s['ok']} ok, {s['error']} error, {s['not_selected']} not selected"
+        print(f"  {s['stage']:<10} {s['shards_done']}/{facts['shards']} shards  {counts}  {s['path']}")
+    for path, reason in facts["damaged"].items():
+        print(f"  ! {path}: {reason}")
+    if facts["last_run"]:
+        r = facts["last_run"]
+        print(f"last run: {r['run_id']} {r['state']} in {r['seconds']:.1f} s ({r['command']})")
+
+
+def errors(
+    dataset: DatasetArg,
+    limit: Annotated[int, typer.Option(help="Rows shown at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Rows that ended in an error, with file and reason.
+
+    Example: `zcurate errors ds --json`
+    """
+    from collections import Counter
+
+    from ..inspecting import error_rows
+
+    classes: Counter[str] = Counter()
+    for n, row in enumerate(error_rows(dataset)):
+        classes[f"{row['group']}: {row['error_class']}"] += 1
+        if as_json:
+            print(json.dumps(row))
+        elif n < limit:
+            print(
+                f"{row['sample_id']}  {row['group']:<10} {row['error_class']:<24} {row['uri']}: {row['error_message']}"
+            )
+    if not as_json:
+        for name, count in classes.most_common():
+            print(f"{count:>8}  {name}")
+        if not classes:
+            print("no error rows")
+
+
+def whatif(
+    dataset: DatasetArg,
+    rule: Annotated[
+        str, typer.Option("--rule", help="Condition that would drop rows, e.g. `sharpness < 20`.")
+    ],
+    examples: Annotated[int, typer.Option(help="Samples nearest to the threshold to show.")] = 12,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with the thumbnails of these samples.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a rule would drop, before it is set.
+
+    Example: `zcurate whatif ds --rule "reencode_bpp < 0.05" --html borderline.html`
+    """
+    from ..inspecting import whatif_of
+
+    facts = whatif_of(dataset, rule, examples, html)
+    if as_json:
+        print(json.dumps(facts))
+        return
+    total = max(1, facts["total"])
+    print(
+        f"{facts['condition']}: {facts['matched']} of {facts['total']} rows ({facts['matched'] / total:.1%}), {facts['null']} without a value"
+    )
+    for source, counts in sorted(facts["sources"].items()):
+        print(f"  {source}: {counts['matched']} of {counts['total']}")
+    for e in facts["examples"]:
+        print(
+            f"  {'drop' if e['matched'] else 'keep'}  {e['value']:<12.6g} {e['sample_id']}  {e['source']}/{e['key']}"
+        )
+    if html:
+        print(f"thumbnails: {html}")
+
+
+def explain(
+    dataset: DatasetArg,
+    sample: Annotated[str, typer.Argument(metavar="ID", help="Sample id: 32 hex digits.")],
+    as_json: AsJson = False,
+) -> None:
+    """Everything known of one sample: signals, decisions, group, captions, weight.
+
+    Example: `zcurate explain ds 0f3c...`
+    """
+    from ..inspecting import explain_sample, print_explanation
+
+    facts = explain_sample(dataset, sample_ids([sample])[0])
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print_explanation(facts)
+
+
+def search(
+    dataset: DatasetArg,
+    query: Annotated[str | None, typer.Argument(help="Text, for encoders that embed text.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Image to search by.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Results.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """The samples nearest to a text or an image, in the dataset's own embedding.
+
+    Example: `zcurate search ds --image photo.jpg`
+    """
+    from ..inspecting import search_dataset
+
+    rows = search_dataset(dataset, query, image, k)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for r in rows:
+        print(f"{r['score']:.4f}  {r['sample_id']}  {r['source']}/{r['key']}  {(r['text'] or '')[:80]}")
+
+
+def report(
+    dataset: DatasetArg,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; default: DATASET/report.html.")
+    ] = None,
+) -> None:
+    """Write a self-contained report.html of the newest run.
+
+    Example: `zcurate report ds`
+    """
+    from zcurate.curation.errors import ConfigError
+
+    from ..reporting import write_report
+
+    if out is None and "://" in dataset:
+        raise ConfigError("the dataset is remote: say where the report goes with --out FILE")
+    print(write_report(dataset, out or Path(dataset) / "report.html"))

@@ -1,0 +1,1 @@
+"""The demonstration corpus: shipped photographs, rendered scenes and posters, planted faults, scoring."""

@@ -1,0 +1,85 @@
+"""Which row a worker is on, readable from another process even after the worker is gone.
+
+A worker writes a 48-byte record into a small memory-mapped file of its node; whoever watches
+reads it there. A hang, a crash or a kill therefore suspects exactly the rows in progress.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_RECORD = struct.Struct("<QqqqdQ")  # task number, phase, first, last, monotonic seconds, pid
+IDLE, SETUP, READING, ROWS, GLOBAL = range(5)
+
+
+@dataclass(frozen=True)
+class ClockReading:
+    """One look at a worker: what it does, since when (seconds), and its memory."""
+
+    task: int
+    phase: int
+    first: int
+    last: int
+    seconds: float
+    pid: int
+    rss_bytes: int
+
+
+def clock_dir(run_id: str) -> Path:
+    """Folder of this run's records on this machine; private to the user."""
+    path = Path(tempfile.gettempdir()) / f"zcurate-{os.getuid()}" / run_id
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+class RowClock:
+    """The writer's side; also the `RowMonitor` given to stages."""
+
+    def __init__(self, path: Path):
+        with open(path, "wb") as f:
+            f.write(bytes(mmap.PAGESIZE))
+        with open(path, "r+b") as f:
+            self._map = mmap.mmap(f.fileno(), mmap.PAGESIZE)
+        self._task = 0
+        self._pid = os.getpid()
+        self.phase(IDLE)
+
+    def begin(self, task: int) -> None:
+        self._task = task
+
+    def phase(self, phase: int) -> None:
+        _RECORD.pack_into(self._map, 0, self._task, phase, -1, -1, time.monotonic(), self._pid)
+
+    def start(self, first: int, last: int) -> None:
+        _RECORD.pack_into(self._map, 0, self._task, ROWS, first, last, time.monotonic(), self._pid)
+
+
+def read_clocks(run_id: str, names: list[str]) -> dict[str, ClockReading]:
+    """Look at workers of this machine, dead ones included. Names without a record are left out."""
+    found = {}
+    folder = clock_dir(run_id)
+    now = time.monotonic()  # one clock for all processes of a machine
+    for name in names:
+        try:
+            raw = (folder / name).read_bytes()[: _RECORD.size]
+        except OSError:
+            continue
+        if len(raw) < _RECORD.size:
+            continue
+        task, phase, first, last, at, pid = _RECORD.unpack(raw)
+        found[name] = ClockReading(task, phase, first, last, max(0.0, now - at), pid, _rss_bytes(pid))
+    return found
+
+
+def _rss_bytes(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm") as f:
+            return int(f.read().split()[1]) * mmap.PAGESIZE
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -1,0 +1,198 @@
+"""What runs inside a worker: build a stage once, then shard after shard."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from zcurate.curation.errors import ShardInvalidError, ZcurateError
+from zcurate.curation.store import Dataset
+from zcurate.curation.store.digest import row_keys
+from zcurate.curation.store.lineage import BoundStage
+from zcurate.curation.store.rows import ShardResult, commit_groups, read_input, run_map_shard, spread
+from zcurate.curation.store.selection import ShardBase
+from zcurate.curation.store.shard import ShardMeta
+
+from ..planned import StageRef
+from ..threads import limit_threads
+from .rowclock import GLOBAL, IDLE, READING, SETUP, RowClock
+
+_MAX_LOADED = 4
+
+
+@dataclass(frozen=True)
+class MapTask:
+    """One shard of a map stage, or (with `probe_row`) one suspect row of it, alone and uncommitted."""
+
+    number: int
+    ref: StageRef
+    bound: BoundStage
+    shard: str
+    base: ShardBase
+    inputs: Mapping[str, str]
+    quarantined: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    redo_errors: bool = False
+    siblings: tuple[str, ...] = ()
+    probe_row: int | None = None
+
+
+@dataclass(frozen=True)
+class GlobalTask:
+    """A whole-dataset stage."""
+
+    number: int
+    ref: StageRef
+    bound: BoundStage
+    bases: Mapping[str, ShardBase]
+    inputs: str
+
+
+@dataclass(frozen=True)
+class TaskFailure:
+    """Why a task did not end well. `kind`: input (a damaged shard), memory, or stage (a bug or its environment)."""
+
+    kind: str
+    message: str
+    shard_id: tuple[str, str] | None = None
+    trace: str = ""
+
+
+class ShardWorker:
+    """Runs tasks one at a time. Stages stay loaded between tasks."""
+
+    def __init__(self, dataset_url: str, options: dict[str, Any], cpus: float, clock: RowClock):
+        limit_threads(cpus)
+        self.cpus = cpus
+        self.dataset = Dataset.open(dataset_url, options)
+        self.clock = clock
+        self._loaded: dict[str, Any] = {}
+
+    def run(self, task: MapTask | GlobalTask) -> list[ShardResult] | TaskFailure:
+        """Never raises for what a task may meet; a TaskFailure says what it was."""
+        self.clock.begin(task.number)
+        try:
+            stage = self._stage(task)
+            if isinstance(task, GlobalTask):
+                return self._run_global(task, stage)
+            self.clock.phase(READING)
+            if task.probe_row is not None:
+                return self._probe(task, stage)
+            return [
+                run_map_shard(
+                    self.dataset,
+                    task.bound,
+                    stage,
+                    task.shard,
+                    task.base,
+                    task.inputs,
+                    self.clock,
+                    task.quarantined,
+                    task.redo_errors,
+                    task.siblings,
+                )
+            ]
+        except ShardInvalidError as e:
+            return TaskFailure("input", str(e), getattr(e, "shard_id", None))
+        except MemoryError as e:
+            return TaskFailure("memory", str(e) or "out of memory")
+        except ZcurateError as e:
+            return TaskFailure("stage", str(e))
+        except Exception as e:  # noqa: BLE001 - a stage's own bug must fail its shard, not the run
+            return TaskFailure("stage", f"{type(e).__name__}: {e}", trace=traceback.format_exc(limit=20))
+        finally:
+            self.clock.phase(IDLE)
+
+    def _stage(self, task: MapTask | GlobalTask) -> Any:
+        key = task.bound.lineage
+        if key not in self._loaded:
+            self.clock.phase(SETUP)
+            while len(self._loaded) >= _MAX_LOADED:
+                self._loaded.pop(next(iter(self._loaded)))
+            stage = task.ref.build()
+            stage.setup_node()
+            stage.setup()
+            limit_threads(self.cpus)  # setup may have loaded libraries that were not there before
+            self._loaded[key] = stage
+        return self._loaded[key]
+
+    def _probe(self, task: MapTask, stage: Any) -> list[ShardResult]:
+        given = read_input(self.dataset, task.bound, task.shard, task.base)
+        at = np.flatnonzero(given.positions == task.probe_row)
+        if len(at):
+            self.clock.start(task.probe_row, task.probe_row)
+            stage(given.table.take(at), _Fixed(self.clock, task.probe_row))
+        return []
+
+    def _run_global(self, task: GlobalTask, stage: Any) -> list[ShardResult]:
+        self.clock.phase(GLOBAL)
+        data = DatasetInput(self.dataset, task.bound, task.bases)
+        result = stage.run(data)
+        bound = task.bound
+        for name, schema in bound.spec.side_tables.items():
+            meta = ShardMeta(
+                name,
+                "all",
+                bound.stage_facts,
+                bound.fingerprint,
+                bound.lineage,
+                {"all": task.inputs},
+                facts=dict(result.facts),
+            )
+            self.dataset.commit(bound.table_path(name), result.tables[name].cast(schema), meta)
+        out = []
+        todo = set(task.bases)
+        for shard, table in [*result.aligned]:
+            out.append(self._commit_global(task, data, shard, table))
+            todo.discard(shard)
+        empty = pa.table([pa.array([], f.type) for f in bound.spec.schema], schema=bound.spec.schema)
+        out += [self._commit_global(task, data, shard, empty) for shard in sorted(todo)]
+        if out:
+            out[0] = ShardResult(**{**out[0].__dict__, "facts": dict(result.facts)})
+        return out
+
+    def _commit_global(
+        self, task: GlobalTask, data: DatasetInput, shard: str, table: pa.Table
+    ) -> ShardResult:
+        given = read_input(self.dataset, task.bound, shard, task.bases[shard])
+        names = [n for n in given.table.column_names if n != "sample_id"]
+        keys = row_keys(given.table, names)
+        full = spread(task.bound, table, given.positions, keys, len(given.ids))
+        commits = commit_groups(self.dataset, task.bound, shard, given.ids, full, {"all": task.inputs})
+        return ShardResult(shard, commits, len(table), 0, 0.0)
+
+
+class _Fixed:
+    """A probe's monitor: whatever the stage says, the row is the suspect."""
+
+    def __init__(self, clock: RowClock, row: int):
+        self.clock, self.row = clock, row
+
+    def start(self, first: int, last: int) -> None:
+        self.clock.start(self.row, self.row)
+
+
+class DatasetInput:
+    """`GlobalInput` over a dataset: selected rows, shard by shard, read when asked for."""
+
+    def __init__(self, dataset: Dataset, bound: BoundStage, bases: Mapping[str, ShardBase]):
+        self.dataset, self.bound, self.bases = dataset, bound, bases
+
+    def shards(self) -> list[str]:
+        return sorted(self.bases)
+
+    def read(self, shard: str, columns: tuple[str, ...] | None = None) -> pa.Table:
+        table = read_input(self.dataset, self.bound, shard, self.bases[shard]).table
+        return (
+            table
+            if columns is None
+            else table.select(["sample_id", *(c for c in columns if c != "sample_id")])
+        )
+
+    def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
+        for shard in self.shards():
+            yield shard, self.read(shard)

@@ -1,0 +1,146 @@
+"""Exports of a finished dataset: the selected rows, in dataset order, through `zcurate.curation.export`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zcurate.curation.errors import ConfigError
+from zcurate.curation.export import (
+    ExportFacts,
+    ParquetOptions,
+    WebDatasetOptions,
+    export_parquet,
+    export_webdataset,
+    write_uids,
+)
+from zcurate.curation.stage import OK
+from zcurate.curation.store import Dataset, Limit, read_sources
+from zcurate.curation.store.digest import json_digest
+
+from .context import StageContext
+from .planned import Plan
+from .recipe import ExportConfig, Recipe
+from .view import View
+
+_SAMPLES = (
+    *("source", "uri", "container", "member", "offset", "length", "key"),
+    *("text", "metadata", "origin", "license"),
+)
+_PROFILE = ("content_id", "format", "width_px", "height_px")
+
+
+def run_exports(
+    dataset: Dataset, recipe: Recipe, plan: Plan, limit: Limit | None = None
+) -> list[dict[str, Any]]:
+    """Write every export of a recipe; returns what each one holds."""
+    if not recipe.export:
+        return []
+    view = View(dataset, recipe, plan, limit or Limit())
+    facts = export_facts(view)
+    return [export_one(view, config, facts) for config in recipe.export]
+
+
+def export_one(view: View, config: ExportConfig, facts: ExportFacts | None = None) -> dict[str, Any]:
+    """Write one export.
+
+    Raises:
+        ConfigError: the target is not on local disk.
+    """
+    if "://" in config.out:
+        raise ConfigError(
+            f"export.out {config.out!r}: exports go to local disk; copy the finished folder from there"
+        )
+    facts = facts or export_facts(view)
+    out = Path(config.out)
+    context = StageContext(read_sources(view.dataset), storage_options=view.recipe.storage_options)
+    if config.format == "datacomp":
+        out.mkdir(parents=True, exist_ok=True)
+        ids = [i for t in export_rows(view) for i in t.column("sample_id").to_pylist()]
+        write_uids(out / "uids.npy", ids)
+        return {"format": "datacomp", "out": str(out.absolute()), "rows": len(ids), "files": 1}
+    with context.blobs() as blobs:
+        if config.format == "webdataset":
+            options = WebDatasetOptions(
+                max_rows=config.rows_per_shard,
+                include_placeholders=config.include_placeholders,
+                allow_model_origin=config.allow_model_origin,
+            )
+            summary = export_webdataset(export_rows(view), blobs.read, out, options, facts)
+        else:
+            parquet_options = ParquetOptions(
+                rows_per_file=config.rows_per_shard,
+                images=config.images,
+                include_placeholders=config.include_placeholders,
+                allow_model_origin=config.allow_model_origin,
+            )
+            summary = export_parquet(export_rows(view), blobs.read, out, parquet_options, facts)
+    return {
+        "format": config.format,
+        "out": str(out.absolute()),
+        "rows": summary.rows,
+        "files": summary.files,
+        "data_bytes": summary.data_bytes,
+        "refused_model_origin": summary.refused_model_origin,
+        "unreadable": summary.unreadable,
+    }
+
+
+def export_rows(view: View) -> Iterator[pa.Table]:
+    """Selected rows, with the bare column names that exporters read."""
+    columns = [f"samples.{c}" for c in _SAMPLES]
+    if view.plan.path("profile"):
+        columns += [f"profile.{c}" for c in _PROFILE]
+    for group in ("captions", "weights"):
+        if view.plan.path(group):
+            columns += [f"{group}.{c}" for c in view.schema(group).names]
+    for _, table in view.selected(columns):
+        names = [n.rpartition(".")[2] if "." in n else n for n in table.column_names]
+        keep = [
+            i for i, n in enumerate(table.column_names) if n == "sample_id" or ("." in n and ":" not in n)
+        ]
+        yield pa.table([table.column(i) for i in keep], names=[names[i] for i in keep])
+
+
+def export_facts(view: View) -> ExportFacts:
+    """Provenance and the funnel, for the dataset card."""
+    funnel, reasons = funnel_of(view)
+    return ExportFacts(
+        name=view.recipe.name,
+        dataset_url=view.dataset.storage.url,
+        recipe_hash=json_digest(view.recipe.model_dump(mode="json")),
+        groups=dict(view.plan.paths),
+        funnel=funnel,
+        drop_reasons=reasons,
+    )
+
+
+def funnel_of(view: View) -> tuple[tuple[tuple[str, int], ...], dict[str, int]]:
+    """((step, rows left), ...) from ingested to selected, and rows per drop reason."""
+    counts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    columns = ["profile._status"] if view.plan.path("profile") else []
+    filtered, grouped = view.plan.path("decisions/filter"), view.plan.path("groups")
+    if filtered:
+        columns.append("decisions/filter.reasons")
+    for _, table in view.tables(columns):
+        mask = table.column("live").to_numpy().copy()
+        counts["ingested"] += int(mask.sum())
+        if columns[:1] == ["profile._status"]:
+            mask &= pc.fill_null(pc.equal(table.column("profile._status"), OK), False).to_numpy()
+            counts["readable"] += int(mask.sum())
+        if filtered:
+            for names in table.column("decisions/filter.reasons").take(np.flatnonzero(mask)).to_pylist():
+                reasons.update(names or ())
+            mask &= table.column("keep:decisions/filter").to_numpy()
+            counts["kept by filter"] += int(mask.sum())
+        if grouped:
+            mask &= table.column("keep:groups").to_numpy()
+            counts["unique"] += int(mask.sum())
+    return tuple(counts.items()), dict(reasons.most_common())

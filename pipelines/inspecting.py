@@ -1,0 +1,317 @@
+"""Answers about a dataset, as plain values: what the looking commands print."""
+
+from __future__ import annotations
+
+import html as html_module
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from zcurate.curation.errors import ConfigError, DatasetError, SampleError
+from zcurate.curation.store import SAMPLES, Dataset, Limit, read_sources
+from zcurate.curation.store.maintenance import GroupDiff, diff, errors, garbage
+from zcurate.curation.store.selection import base_mask
+
+from .context import StageContext
+from .planned import plan_stages
+from .recipe import Recipe
+from .runlog import all_records, latest_record
+from .view import View, open_view
+
+_PREFIX = {"decisions/filter": "filter", "groups": "dedup", "weights": "balance", "captions": "caption"}
+
+
+def status_of(url: str) -> dict[str, Any]:
+    """Samples, shards, and per stage of the newest run what is done."""
+    dataset = Dataset.open(url)
+    samples = dataset.samples()
+    record = latest_record(dataset)
+    facts: dict[str, Any] = {
+        "dataset": dataset.storage.url,
+        "samples": sum(m.rows for m in samples.metas.values()),
+        "shards": len(samples.metas),
+        "sources": {n: s.root for n, s in read_sources(dataset).items()},
+        "stages": [],
+        "damaged": {f"samples/{s}": r for s, r in samples.invalid.items()},
+        "last_run": None,
+    }
+    if record is None:
+        facts["live"] = facts["samples"]
+        return facts
+    view = open_view(url)
+    facts["live"] = sum(
+        int(base_mask(b, dataset.read(SAMPLES, s, ["sample_id"]).column(0)).sum())
+        for s, b in view.selection.bases.items()
+    )
+    for stage in view.plan.stages:
+        index = dataset.index(stage.primary)
+        counts = {
+            k: sum(m.counts.get(k, 0) for m in index.metas.values()) for k in ("ok", "error", "not_selected")
+        }
+        facts["stages"].append(
+            {"stage": stage.name, "path": stage.primary, "shards_done": len(index.metas), **counts}
+        )
+        facts["damaged"] |= {f"{stage.primary}/{s}": r for s, r in index.invalid.items()}
+    facts["last_run"] = {
+        k: v for k, v in asdict(record).items() if k in ("run_id", "state", "seconds", "command", "exit_code")
+    }
+    return facts
+
+
+def error_rows(url: str) -> Iterator[dict[str, Any]]:
+    """Every error row of the newest run: where, which file, what."""
+    view = open_view(url)
+    paths = [p for stage in view.plan.stages for p in stage.output_paths[:1]]
+    for table in errors(view.dataset, paths):
+        shard = table.column("shard")[0].as_py()
+        places = view.dataset.read(SAMPLES, shard, ["source", "uri", "member"]).take(table.column("row"))
+        for row, place in zip(table.to_pylist(), places.to_pylist(), strict=True):
+            member = f"/{place['member']}" if place["member"] else ""
+            yield {
+                **row,
+                "sample_id": row["sample_id"].hex(),
+                "source": place["source"],
+                "uri": f"{place['uri']}{member}",
+            }
+
+
+def whatif_of(url: str, rule: str, n_examples: int, html: Path | None = None) -> dict[str, Any]:
+    """Counts and nearest samples of a rule that does not exist yet."""
+    from zcurate.curation.filters import columns_of, whatif
+
+    from .stages.filter import filter_schema
+
+    view = open_view(url)
+    columns = [*columns_of(rule, filter_schema()), "samples.source"]
+    batches = (t for _, t in _live_tables(view, sorted(set(columns))))
+    found = whatif(batches, rule, n_examples)
+    by_id = {e.sample_id: e for e in found.examples}
+    places = _places(view, set(by_id))
+    examples = [
+        {
+            "sample_id": i.hex(),
+            "value": e.value,
+            "matched": e.matched,
+            **{k: places[i][k] for k in ("source", "key")},
+        }
+        for i, e in sorted(by_id.items(), key=lambda item: item[1].value)
+    ]
+    if html is not None:
+        html.write_text(_page(found.condition, [(places[i], e) for i, e in by_id.items()]), encoding="utf-8")
+    h = found.histogram
+    return {
+        "condition": found.condition,
+        **asdict(found.counts),
+        "threshold": found.threshold,
+        "sources": {n: asdict(c) for n, c in found.per_source.items()},
+        "histogram": {"edges": h.edges.tolist(), "counts": h.counts.tolist()} if h else None,
+        "examples": examples,
+    }
+
+
+def _live_tables(view: View, columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
+    for shard, table in view.tables(columns):
+        live = np.flatnonzero(table.column("live").to_numpy())
+        yield shard, table.take(live).select(["sample_id", *columns])
+
+
+def _places(view: View, ids: set[bytes]) -> dict[bytes, dict[str, Any]]:
+    """id -> source, key, text and thumbnail of a few samples."""
+    columns = ["samples.source", "samples.key", "samples.text"]
+    if view.plan.path("thumbs"):
+        columns.append("thumbs.thumb")
+    found: dict[bytes, dict[str, Any]] = {}
+    for _, table in _live_tables(view, columns):
+        here = np.flatnonzero([i in ids for i in table.column("sample_id").to_pylist()])
+        for row in table.take(here).to_pylist():
+            found[row["sample_id"]] = {k.rpartition(".")[2]: v for k, v in row.items()}
+    return found
+
+
+def _page(condition: str, rows: list[tuple[dict[str, Any], Any]]) -> str:
+    """A small self-contained page of thumbnails with their values."""
+    import base64
+
+    cards = []
+    for place, example in sorted(rows, key=lambda r: r[1].value):
+        thumb = place.get("thumb")
+        image = (
+            f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(thumb).decode()}">' if thumb else ""
+        )
+        label = html_module.escape(f"{place['source']}/{place['key']}")
+        verdict = "drop" if example.matched else "keep"
+        cards.append(
+            f'<figure class="{verdict}">{image}<figcaption>{example.value:.6g} · {verdict}<br>{label}</figcaption></figure>'
+        )
+    return (
+        '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+        f"<title>What if {html_module.escape(condition)}</title><style>body{{font:15px system-ui;margin:2rem;background:#fafafa}}"
+        "main{display:grid;grid-template-columns:repeat(auto-fill,minmax(170px,1fr));gap:1rem}figure{margin:0;background:#fff;"
+        "padding:.5rem;border-top:4px solid #2a8}figure.drop{border-color:#c43}img{width:100%;aspect-ratio:1;object-fit:contain}"
+        "figcaption{overflow-wrap:anywhere;font-size:13px}</style>"
+        f"<h1>{html_module.escape(condition)}</h1><main>{''.join(cards)}</main>"
+    )
+
+
+def explain_sample(url: str, sample_id: bytes) -> dict[str, Any]:
+    """Every column of every group of one sample, and what each rule says of it.
+
+    Raises:
+        DatasetError: no such sample in the dataset.
+    """
+    view = open_view(url)
+    found = view.find(sample_id)
+    if found is None:
+        raise DatasetError(
+            f"{sample_id.hex()}: no such sample in {url}; 'zcurate errors' and 'search' print ids"
+        )
+    shard, row = found
+    facts: dict[str, Any] = {
+        "sample_id": sample_id.hex(),
+        "shard": shard,
+        "row": row,
+        "groups": {},
+        "rules": [],
+    }
+    facts["groups"][SAMPLES] = _plain(view.dataset.read(SAMPLES, shard).slice(row, 1).to_pylist()[0])
+    for group in view.plan.paths:
+        index = view.index(group)
+        if shard in index.metas:
+            values = view.dataset.read(index.path, shard).slice(row, 1).to_pylist()[0]
+            facts["groups"][group] = _plain(values)
+    facts["rules"] = _rules(view, shard, row)
+    return facts
+
+
+def _rules(view: View, shard: str, row: int) -> list[dict[str, Any]]:
+    settings = view.recipe.stages.get("filter")
+    if settings is None or not view.has("profile"):
+        return []
+    from zcurate.curation.filters import explain, parse_rules
+
+    from .stages.filter import Config, filter_schema
+
+    config = Config.model_validate(settings)
+    rules = parse_rules(config.rules, filter_schema(), config.sources)
+    for name, table in view.tables(list(rules.columns)):
+        if name == shard:
+            values = table.slice(row, 1).to_pylist()[0]
+            return [_plain(asdict(e)) for e in explain(values, rules, filter_schema())]
+    return []
+
+
+def _plain(value: Any) -> Any:
+    """JSON-able: ids as hex, long binaries and vectors by their size."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return f"[{len(value)} numbers]" if len(value) > 64 else [_plain(v) for v in value]
+    if isinstance(value, bytes):
+        return value.hex() if len(value) <= 16 else f"[{len(value)} bytes]"
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def print_explanation(facts: dict[str, Any]) -> None:
+    """For people: groups as sections, nulls left out."""
+    print(f"sample {facts['sample_id']}  (shard {facts['shard']}, row {facts['row']})")
+    for group, values in facts["groups"].items():
+        print(f"\n{group}  [{values.get('_status', 'listed')}]")
+        for name, value in values.items():
+            if value is not None and name not in ("sample_id", "_status", "_key") and value != []:
+                print(f"  {name:<18} {value}")
+    if facts["rules"]:
+        print("\nrules")
+        for r in facts["rules"]:
+            values = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in r["values"].items())
+            print(f"  {r['verdict']:<8} {r['rule']}: {r['condition']}  ({values})")
+
+
+def search_dataset(url: str, text: str | None, image: Path | None, k: int) -> list[dict[str, Any]]:
+    """Nearest samples to a text or an image.
+
+    Raises:
+        ConfigError: both or neither is given, or the encoder has no text tower.
+    """
+    if (text is None) == (image is None):
+        raise ConfigError("give a text or --image FILE, one of them")
+    from zcurate.curation.profile.decode import decode
+    from zcurate.curation.profile.thumbnail import thumbnail
+    from zcurate.curation.retrieval import search
+
+    view = open_view(url)
+    model = view.recipe.stages.get("embed", {}).get("model", "embedded")
+    encoder = StageContext().encoder(model)
+    encoder.load()
+    if text is not None:
+        vectors = encoder.encode_texts([text])
+        if vectors is None:
+            raise ConfigError(
+                f"encoder {model!r} has no text side: search with --image, or embed with openclip: or cnclip:"
+            )
+        query = vectors[0]
+    else:
+        try:
+            picture = decode(image.read_bytes())
+        except OSError as e:
+            raise ConfigError(f"{image}: {e.strerror}") from e
+        except SampleError as e:
+            raise ConfigError(f"{image}: {e}") from e
+        # Through the same thumbnail as the dataset's images, or the same file would not find itself.
+        query = encoder.encode_images([decode(thumbnail(picture.rgb)[0]).rgb])[0]
+    ids, scores = search(_vectors(view), query, k)
+    places = _places(view, {bytes.fromhex(i) for i in ids.tolist()})
+    return [
+        {"sample_id": i, "score": round(float(s), 6)}
+        | {n: places[bytes.fromhex(i)][n] for n in ("source", "key", "text")}
+        for i, s in zip(ids.tolist(), scores, strict=True)
+    ]
+
+
+def _vectors(view: View) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(ids as hex, vectors) per shard."""
+    for _, table in _live_tables(view, ["embedding.vector"]):
+        table = table.filter(table.column("embedding.vector").is_valid())
+        if not len(table):
+            continue
+        column = table.column("embedding.vector").combine_chunks()
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+        # as hex: a fixed-width bytes dtype would strip trailing zero bytes of an id
+        yield np.array([i.hex() for i in table.column("sample_id").to_pylist()]), vectors
+
+
+def garbage_of(url: str, keep_runs: int) -> tuple[Dataset, list[str]]:
+    """What the newest `keep_runs` different recipes do not use."""
+    dataset = Dataset.open(url)
+    sources = read_sources(dataset)
+    used: set[str] = set()
+    seen: list[dict[str, str]] = []
+    for record in reversed(all_records(dataset)):
+        if record.folders in seen or not record.folders:
+            continue
+        if len(seen) == keep_runs:
+            break
+        seen.append(record.folders)
+        plan = plan_stages(
+            Recipe.model_validate(record.recipe), sources, Limit(**record.limit) if record.limit else None
+        )
+        used |= plan.used_paths() | set(record.folders.values())
+    return dataset, garbage(dataset, used)
+
+
+def diff_datasets(a: str, b: str, rtol: float, atol: float) -> tuple[list[str], list[GroupDiff]]:
+    """Compare the newest runs of two datasets group by group."""
+    va, vb = open_view(a), open_view(b)
+    groups_a, groups_b = {SAMPLES: SAMPLES, **va.plan.paths}, {SAMPLES: SAMPLES, **vb.plan.paths}
+    pairs = [(g, groups_a[g], groups_b[g]) for g in groups_a if g in groups_b]
+    notes, found = diff(va.dataset, vb.dataset, pairs, rtol, atol)
+    only = sorted(set(groups_a) ^ set(groups_b))
+    if only:
+        notes.insert(0, f"only one of the two has: {', '.join(only)}")
+    return notes, found

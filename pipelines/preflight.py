@@ -1,0 +1,180 @@
+"""`zcurate plan`: the whole recipe checked before any work, and what each stage would cost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from zcurate.curation.errors import DatasetError, ZcurateError
+from zcurate.curation.store import Dataset, Limit, read_selection, read_sources
+
+from .build import check_names, source_info
+from .planned import PlannedStage, plan_stages
+from .recipe import Recipe
+from .runlog import all_records
+
+#: Rows per second of one worker, for stages that this dataset has no measurement of. Orders of
+#: magnitude from a 2-core machine; a `--sample 1%` run replaces them with measured ones.
+_TYPICAL_ROWS_PER_S = {
+    "profile": 60.0,
+    "filter": 50_000.0,
+    "embed": 150.0,
+    "dedup": 5_000.0,
+    "ocr": 3.0,
+    "caption": 200.0,
+    "concepts": 5_000.0,
+    "balance": 50_000.0,
+}
+_TYPICAL_BYTES_PER_ROW = {"profile": 25_000, "embed": 1_500}
+
+
+@dataclass
+class StageEstimate:
+    """One stage: rows it would still do, how long and how many bytes. `measured`: rate seen on this dataset."""
+
+    stage: str
+    kind: str
+    rows: int
+    done_rows: int
+    seconds: float | None
+    bytes: int
+    measured: bool
+    cost_usd: float = 0.0
+
+
+@dataclass
+class Preflight:
+    """What a build would do. `missing` ends the build; `warnings` do not."""
+
+    recipe: str
+    dataset: str
+    rows: int | None
+    stages: list[StageEstimate] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    workers: int = 1
+    free_bytes: int | None = None
+
+
+def preflight(recipe: Recipe, limit: Limit) -> Preflight:
+    """Type-check a recipe and estimate it.
+
+    Raises:
+        ConfigError: the recipe is wrong. What is merely absent on this machine goes into `missing`.
+    """
+    check_names(recipe.sources)
+    report = Preflight(recipe.name, recipe.dataset, None, workers=os.cpu_count() or 1)
+    sources = {}
+    for config in recipe.sources:
+        try:
+            info = source_info(config)
+            sources[info.name] = info
+        except ZcurateError as e:
+            report.missing.append(f"source {config.root}: {e}")
+    plan = plan_stages(recipe, sources, limit)
+    _check_machine(recipe, report)
+    dataset = None
+    try:
+        dataset = Dataset.open(recipe.dataset)
+    except DatasetError:
+        report.warnings.append("not ingested yet: rows are listed by the build, or now with 'zcurate ingest'")
+    if dataset is not None:
+        plan = plan_stages(recipe, read_sources(dataset), limit)
+        selection = read_selection(dataset, dataset.samples(), limit)
+        report.rows = sum(selection.rows.values())
+    rates = _measured_rates(dataset) if dataset else {}
+    for stage in plan.stages:
+        report.stages.append(_estimate(stage, dataset, report.rows or 0, rates, report.workers))
+    need = sum(s.bytes for s in report.stages)
+    if report.free_bytes is not None and need > 0.9 * report.free_bytes:
+        report.missing.append(
+            f"disk: about {need / 1e9:.1f} GB needed, {report.free_bytes / 1e9:.1f} GB free"
+        )
+    return report
+
+
+def _measured_rates(dataset: Dataset) -> dict[str, float]:
+    """stage -> rows per second of one worker, newest measurement."""
+    rates = {}
+    for record in all_records(dataset):
+        for name, s in record.stages.items():
+            seconds = s.get("worker_seconds") or s.get("wall_seconds") or 0
+            if s.get("rows_computed") and seconds > 0:
+                rates[name] = s["rows_computed"] / seconds
+    return rates
+
+
+def _estimate(
+    stage: PlannedStage, dataset: Dataset | None, rows: int, rates: dict[str, float], workers: int
+) -> StageEstimate:
+    done = 0
+    if dataset is not None:
+        index = dataset.index(stage.primary)
+        done = sum(m.rows for m in index.metas.values() if m.lineage == stage.bound.lineage)
+    left = max(0, rows - done)
+    rate = rates.get(stage.name) or _TYPICAL_ROWS_PER_S.get(stage.name)
+    parallel = 1 if stage.kind == "global" else workers
+    seconds = left / rate / parallel if rate else None
+    size = left * _TYPICAL_BYTES_PER_ROW.get(stage.name, 200)
+    return StageEstimate(stage.name, stage.kind, left, done, seconds, size, stage.name in rates)
+
+
+def _check_machine(recipe: Recipe, report: Preflight) -> None:
+    """Home directory, temporary space, Ray, disk, GPU and fonts."""
+    home = os.environ.get("HOME")
+    if not home or not os.access(home, os.W_OK):
+        report.missing.append(
+            f"HOME is {home!r}: libraries keep caches there; set it to a writable directory"
+        )
+    if not os.access(tempfile.gettempdir(), os.W_OK):
+        report.missing.append(f"{tempfile.gettempdir()} is not writable; set TMPDIR")
+    if find_spec("ray") is None:
+        report.missing.append("ray is not installed: pip install ray, or use --engine inline")
+    if "://" not in recipe.dataset:
+        at = Path(recipe.dataset).absolute()
+        while not at.exists():
+            at = at.parent
+        report.free_bytes = shutil.disk_usage(at).free
+        if not os.access(at, os.W_OK):
+            report.missing.append(f"{at} is not writable; set the recipe's dataset to another place")
+    model = str(recipe.stages.get("embed", {}).get("model", ""))
+    if model.partition(":")[0] in ("openclip", "cnclip", "siglip") and not Path("/dev/nvidia0").exists():
+        report.warnings.append(f"{model}: no GPU here; expect one to ten images per second and core")
+    if find_spec("mplfonts") is None:
+        report.warnings.append(
+            "no CJK fonts (pip install 'zcurate[fonts]'): rendered Chinese text is left out"
+        )
+
+
+def show_preflight(report: Preflight) -> None:
+    """For people."""
+    rows = "unknown number of" if report.rows is None else f"{report.rows:,}"
+    print(f"{report.recipe} → {report.dataset}: {rows} rows, {report.workers} workers here")
+    for s in report.stages:
+        time_ = "?" if s.seconds is None else _duration(s.seconds)
+        basis = "measured here" if s.measured else "typical"
+        done = f", {s.done_rows:,} done" if s.done_rows else ""
+        money = f", ${s.cost_usd:,.2f}" if s.cost_usd else ""
+        print(
+            f"  {s.stage:<10} {s.rows:>12,} rows{done}  ~{time_} ({basis}), ~{s.bytes / 1e6:,.1f} MB{money}"
+        )
+    total = sum(s.seconds or 0 for s in report.stages)
+    if report.rows:
+        free = f", {report.free_bytes / 1e9:,.0f} GB free" if report.free_bytes else ""
+        print(f"  all: ~{_duration(total)}, ~{sum(s.bytes for s in report.stages) / 1e6:,.1f} MB{free}")
+    for w in report.warnings:
+        print(f"  note: {w}")
+    for m in report.missing:
+        print(f"  missing: {m}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h"

@@ -1,0 +1,366 @@
+"""Fills the report from a dataset: what `zcurate report` and every build write."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from zcurate.curation.stage import OK
+
+from .exporting import funnel_of
+from .inspecting import error_rows
+from .report import render_report
+from .report.data import (
+    Balance,
+    Borderline,
+    CaptionCard,
+    ConceptShare,
+    DuplicateGroup,
+    DuplicateMember,
+    ErrorClass,
+    FaultScore,
+    FunnelStep,
+    Histogram,
+    ReportData,
+    RuleSamples,
+    Sample,
+    StageTiming,
+    Threshold,
+    histogram_of,
+)
+from .runlog import latest_record
+from .view import View, open_view
+
+#: Signals drawn even when no rule uses them.
+_SIGNALS = (
+    *("width_px", "height_px", "compression_ratio", "border_variance", "reencode_bpp"),
+    *("sharpness", "noise_sigma", "color_cast"),
+)
+_SHOWN_GROUPS, _SHOWN_MEMBERS, _SHOWN_CAPTIONS, _SHOWN_BORDER, _SHOWN_CONCEPTS = 12, 5, 12, 5, 24
+
+
+def write_report(url: str, out: Path, faults: Sequence[FaultScore] = ()) -> Path:
+    """Write the report of the newest run. Raises DatasetError when nothing was run."""
+    view = open_view(url)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(render_report(report_data(view, faults)), encoding="utf-8")
+    return out
+
+
+def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
+    """Everything the page shows, gathered in two passes: numbers of all rows, then the few samples shown."""
+    record = latest_record(view.dataset)
+    funnel, reasons = funnel_of(view)
+    exported = max((e["rows"] for e in record.exports), default=None) if record else None
+    steps = [FunnelStep(name, rows, _STEP_NOTES.get(name, "")) for name, rows in funnel]
+    if exported is not None:
+        steps.append(FunnelStep("exported", exported, "written to shards"))
+    rules = _rules(view)
+    columns = _signal_columns(view, rules)
+    numbers = _numbers(view, columns)
+    picks = _pick_borderline(numbers, rules)
+    groups = _duplicate_groups(view)
+    captions = _caption_rows(view)
+    wanted = {i for _, sides in picks for side in sides for i, _ in side}
+    wanted |= {i for g in groups for i in (g["keeper"], *(m[0] for m in g["members"]))}
+    wanted |= {c["sample_id"] for c in captions}
+    samples = _samples(view, wanted)
+    rows = funnel[0][1] if funnel else 0
+    left = funnel[-1][1] if funnel else 0
+    facts = [("rows", f"{rows:,}")]
+    if record:
+        facts += [
+            ("run", record.run_id),
+            ("engine", record.engine),
+            ("machine", record.machine),
+            ("zcurate", record.versions.get("zcurate", "")),
+        ]
+    return ReportData(
+        name=view.recipe.name,
+        recipe=view.recipe.name,
+        created=record.started if record else "",
+        summary=f"{rows:,} samples in, {left:,} selected for training.",
+        facts=tuple(facts),
+        funnel=tuple(steps),
+        drop_reasons=tuple(reasons.items()),
+        sources=_sources(numbers),
+        histograms=tuple(_histogram(view, numbers, c, rules) for c in columns),
+        rules=tuple(_rule_samples(view, picks, samples, numbers)),
+        duplicates=tuple(_group(g, samples) for g in groups),
+        duplicate_groups_total=numbers["duplicate_groups"],
+        captions=tuple(_card(c, samples) for c in captions),
+        balance=_balance(view, record),
+        errors=tuple(_errors(view)),
+        timings=tuple(_timings(view, record)),
+        faults=tuple(faults),
+    )
+
+
+_STEP_NOTES = {
+    "ingested": "listed from the sources",
+    "readable": "decoded without error",
+    "kept by filter": "no rule fired",
+    "unique": "one keeper per duplicate group",
+}
+
+
+def _rules(view: View) -> list[Any]:
+    """(name, column, Threshold, condition text) of every rule that compares one column with a number."""
+    settings = view.recipe.stages.get("filter")
+    if settings is None:
+        return []
+    from zcurate.curation.filters import parse_rules
+
+    from .stages.filter import Config, filter_schema
+
+    config = Config.model_validate(settings)
+    found = []
+    for rule in parse_rules(config.rules, filter_schema(), config.sources).rules:
+        for column, op, value in rule.drop_if.thresholds():
+            if op in ("<", "<=", ">", ">="):
+                side = "below" if op in ("<", "<=") else "above"
+                found.append((rule.name, column, Threshold(value, side), rule.drop_if.text))
+    return found
+
+
+def _signal_columns(view: View, rules: list[Any]) -> list[str]:
+    if not view.plan.path("profile"):
+        return []
+    names = set(view.schema("profile").names)
+    columns = [f"profile.{c}" for c in _SIGNALS if c in names]
+    return columns + [
+        c for _, c, _, _ in dict.fromkeys(rules) if c not in columns and c.startswith("profile.")
+    ]
+
+
+def _numbers(view: View, columns: list[str]) -> dict[str, Any]:
+    """One pass over all rows: signal values, ids, sources, decisions; a float per row and signal."""
+    extra = ["samples.source"] + (["profile._status"] if columns else [])
+    values: dict[str, list[np.ndarray]] = defaultdict(list)
+    ids: list[bytes] = []
+    sources: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    selected = []
+    sizes: Counter[bytes] = Counter()
+    grouped = view.plan.path("groups") is not None
+    extra += ["groups.group_id"] if grouped else []
+    for _, table in view.tables([*extra, *columns]):
+        live = table.column("live").to_numpy()
+        names = np.array(table.column("samples.source").to_pylist(), dtype=object)
+        mask = live.copy()
+        if columns:
+            mask &= np.array([s == OK for s in table.column("profile._status").to_pylist()], bool)
+        for name in table.column_names:
+            if name.startswith("keep:"):
+                mask &= table.column(name).to_numpy()
+        sources.update(names[live].tolist())
+        kept.update(names[mask].tolist())
+        if grouped:
+            sizes.update(g for g in table.column("groups.group_id").to_pylist() if g is not None)
+        readable = np.flatnonzero(live)
+        part = table.take(readable)
+        ids += part.column("sample_id").to_pylist()
+        selected.append(mask[readable])
+        for c in columns:
+            values[c].append(part.column(c).cast(pa.float64()).to_numpy())
+    return {
+        "ids": ids,
+        "values": {c: np.concatenate(v) for c, v in values.items()},
+        "selected": np.concatenate(selected) if selected else np.zeros(0, bool),
+        "sources": sources,
+        "kept": kept,
+        "duplicate_groups": sum(n > 1 for n in sizes.values()) if grouped else None,
+    }
+
+
+def _sources(numbers: dict[str, Any]) -> tuple[tuple[str, int, int], ...]:
+    return tuple((n, c, numbers["kept"].get(n, 0)) for n, c in sorted(numbers["sources"].items()))
+
+
+def _histogram(view: View, numbers: dict[str, Any], column: str, rules: list[Any]) -> Histogram:
+    name = column.rpartition(".")[2]
+    metadata = view.schema("profile").field(name).metadata or {}
+    return histogram_of(
+        name,
+        numbers["values"][column],
+        unit=metadata.get(b"unit", b"").decode(),
+        meaning=metadata.get(b"meaning", b"").decode(),
+        thresholds=tuple(dict.fromkeys(t for _, c, t, _ in rules if c == column)),
+    )
+
+
+def _pick_borderline(
+    numbers: dict[str, Any], rules: list[Any]
+) -> list[tuple[Any, list[list[tuple[bytes, float]]]]]:
+    """Per rule the (id, value) pairs nearest to its threshold: first the dropped side, then the kept one."""
+    picks = []
+    for rule in rules:
+        _, column, threshold, _ = rule
+        if column not in numbers["values"]:
+            continue
+        values = numbers["values"][column]
+        out = values < threshold.value if threshold.drops == "below" else values > threshold.value
+        sides = []
+        for mask in (out, ~out):
+            at = np.flatnonzero(mask & np.isfinite(values))
+            at = at[np.argsort(np.abs(values[at] - threshold.value), kind="stable")[:_SHOWN_BORDER]]
+            sides.append([(numbers["ids"][i], float(values[i])) for i in at])
+        picks.append((rule, sides))
+    return picks
+
+
+def _rule_samples(
+    view: View, picks: list[Any], samples: dict[bytes, Sample], numbers: dict[str, Any]
+) -> list[RuleSamples]:
+    shown = []
+    for (name, column, threshold, text), (dropped, kept) in picks:
+        values = numbers["values"][column]
+        fires = values < threshold.value if threshold.drops == "below" else values > threshold.value
+        signal = column.rpartition(".")[2]
+        unit = (view.schema("profile").field(signal).metadata or {}).get(b"unit", b"").decode()
+        shown.append(
+            RuleSamples(
+                rule=f"{name}: {text}",
+                signal=signal,
+                threshold=threshold.value,
+                dropped=tuple(Borderline(samples[i], v) for i, v in dropped if i in samples),
+                kept=tuple(Borderline(samples[i], v) for i, v in kept if i in samples),
+                dropped_rows=int(np.nansum(fires)),
+                unit=unit,
+            )
+        )
+    return shown
+
+
+def _duplicate_groups(view: View) -> list[dict[str, Any]]:
+    """The largest groups: keeper, members with similarity and reason."""
+    if not view.has("groups"):
+        return []
+    columns = [
+        "groups.group_id",
+        "groups.keeper_id",
+        "groups.sim_to_keeper",
+        "groups.reason",
+        "groups.group_size",
+    ]
+    members: dict[bytes, list[Any]] = defaultdict(list)
+    for _, table in view.tables(columns):
+        for row in table.to_pylist():
+            if row["groups.group_id"] and (row["groups.group_size"] or 0) > 1:
+                if row["sample_id"] != row["groups.keeper_id"]:
+                    members[row["groups.group_id"]].append(
+                        (row["sample_id"], row["groups.sim_to_keeper"], row["groups.reason"])
+                    )
+                else:
+                    members[row["groups.group_id"]] += []
+    largest = sorted(members.items(), key=lambda g: (-len(g[1]), g[0]))[:_SHOWN_GROUPS]
+    return [{"keeper": k, "members": m[:_SHOWN_MEMBERS], "size": len(m) + 1} for k, m in largest]
+
+
+def _group(group: dict[str, Any], samples: dict[bytes, Sample]) -> DuplicateGroup:
+    blank = Sample(group["keeper"].hex())
+    members = tuple(
+        DuplicateMember(
+            samples.get(i, Sample(i.hex())), None if reason.startswith("identical") else sim, reason
+        )
+        for i, sim, reason in group["members"]
+    )
+    return DuplicateGroup(samples.get(group["keeper"], blank), members, group["size"])
+
+
+def _caption_rows(view: View) -> list[dict[str, Any]]:
+    """A spread of captioned samples: those with text in the picture first, then evenly over the dataset."""
+    if not view.has("captions"):
+        return []
+    columns = [
+        "captions.en_long",
+        "captions.zh_long",
+        "captions.en_tags",
+        "captions.engine",
+        "captions.placeholder",
+    ]
+    if view.has("ocr"):
+        columns.append("ocr.text")
+    rows = [r for _, t in view.selected(columns) for r in t.select(["sample_id", *columns]).to_pylist()]
+    with_text = [r for r in rows if r.get("ocr.text")][: _SHOWN_CAPTIONS // 2]
+    rest = [r for r in rows if not r.get("ocr.text")]
+    step = max(1, len(rest) // max(1, _SHOWN_CAPTIONS - len(with_text)))
+    return (with_text + rest[::step])[:_SHOWN_CAPTIONS]
+
+
+def _card(row: dict[str, Any], samples: dict[bytes, Sample]) -> CaptionCard:
+    return CaptionCard(
+        samples.get(row["sample_id"], Sample(row["sample_id"].hex())),
+        en=row["captions.en_long"] or "",
+        zh=row["captions.zh_long"] or "",
+        tags=tuple((row["captions.en_tags"] or [])[:10]),
+        strings=tuple((row.get("ocr.text") or "").split("\n")[:8]) if row.get("ocr.text") else (),
+        engine=row["captions.engine"] or "",
+        placeholder=bool(row["captions.placeholder"]),
+    )
+
+
+def _samples(view: View, ids: set[bytes]) -> dict[bytes, Sample]:
+    columns = ["samples.source", "samples.key", "samples.text"]
+    columns += ["thumbs.thumb"] if view.plan.path("thumbs") else []
+    found = {}
+    for _, table in view.tables(columns):
+        at = np.flatnonzero([i in ids for i in table.column("sample_id").to_pylist()])
+        for row in table.take(at).to_pylist():
+            found[row["sample_id"]] = Sample(
+                row["sample_id"].hex(),
+                row.get("thumbs.thumb"),
+                f"{row['samples.source']}/{row['samples.key']}",
+                row["samples.text"] or "",
+            )
+    return found
+
+
+def _balance(view: View, record: Any) -> Balance | None:
+    stage = next((s for s in view.plan.stages if "concepts" in s.bound.spec.side_tables), None)
+    if stage is None or not view.has("weights"):
+        return None
+    path = stage.bound.table_path("concepts")
+    meta = view.dataset.index(path).metas.get("all")
+    if meta is None:
+        return None
+    table = view.dataset.read(path, "all")
+    rows = sorted(table.to_pylist(), key=lambda r: -r["df"])[:_SHOWN_CONCEPTS]
+    shares = tuple(ConceptShare(r["concept"], r["share_before"], r["share_after"]) for r in rows)
+    return Balance(shares, int(meta.facts["n"]), float(meta.facts["effective_sample_size"]), len(table))
+
+
+def _errors(view: View) -> list[ErrorClass]:
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for row in error_rows(view.dataset.storage.url):
+        key = (row["error_class"], row["group"])
+        counts[key] += 1
+        if len(examples[key]) < 3:
+            examples[key].append((f"{row['source']}/{row['uri']}", row["error_message"]))
+    return [
+        ErrorClass(name, stage, n, tuple(examples[name, stage])) for (name, stage), n in counts.most_common()
+    ]
+
+
+def _timings(view: View, record: Any) -> list[StageTiming]:
+    if record is None:
+        return []
+    specs = {s.name: s.bound.spec for s in view.plan.stages}
+    return [
+        StageTiming(
+            stage=name,
+            rows=s["rows_computed"],
+            seconds=s["wall_seconds"],
+            engine=", ".join(specs[name].models.values()) if name in specs else "",
+            version=str(specs[name].version) if name in specs else "",
+            errors=s["rows_error"],
+            reused=s["rows_reused"],
+        )
+        for name, s in record.stages.items()
+    ]

@@ -1,0 +1,92 @@
+"""Stage `decisions/filter`: the rules of the recipe as keep and reasons. Nothing is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from zcurate.curation.filters import RuleSet, decide, parse_rules
+from zcurate.curation.profile.columns import PROFILE_SCHEMA
+from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, field_of
+
+if TYPE_CHECKING:
+    from zcurate.pipelines.context import StageContext
+
+_SAMPLES = {
+    "source": pa.string(),
+    "uri": pa.string(),
+    "key": pa.string(),
+    "container": pa.string(),
+    "member": pa.string(),
+    "offset": pa.int64(),
+    "length": pa.int64(),
+    "size_bytes": pa.int64(),
+    "etag": pa.string(),
+    "text": pa.string(),
+    "metadata": pa.string(),
+    "origin": pa.string(),
+    "license": pa.string(),
+}
+OUTPUT = pa.schema(
+    [
+        field_of("keep", pa.bool_(), "no rule fired"),
+        field_of("reasons", pa.list_(pa.string()), "names of the rules that fired, in rule order"),
+    ]
+)
+
+
+class Config(BaseModel):
+    """Rules as written in a recipe; see `zcurate.curation.filters` for the language."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rules: dict[str, Any] | list[dict[str, Any]] = Field(
+        default_factory=dict,
+        description="rule name -> {drop_if: CONDITION, reason: TEXT}, or a list with names",
+    )
+    sources: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="glob on the source name -> rule name -> {drop_if: CONDITION} or off; the last match decides",
+    )
+
+
+def filter_schema(groups: Mapping[str, pa.Schema] | None = None) -> pa.Schema:
+    """Columns rules may read: samples and profile, and other groups where their schemas are given."""
+    fields = [pa.field(f"samples.{n}", t) for n, t in _SAMPLES.items()]
+    for group, schema in {"profile": PROFILE_SCHEMA, **(groups or {})}.items():
+        fields += [f.with_name(f"{group}.{f.name}") for f in schema]
+    return pa.schema(fields)
+
+
+class FilterStage:
+    """Applies a rule set; holds no state."""
+
+    def __init__(self, rules: RuleSet):
+        self.rules = rules
+        self.spec = StageSpec(
+            name="decisions/filter",
+            version=1,
+            reads=rules.columns,
+            outputs={"decisions/filter": OUTPUT},
+            config=rules.config(),
+            resources=Resources(row_deadline_s=5.0),
+        )
+
+    def setup_node(self) -> None:
+        pass
+
+    def setup(self) -> None:
+        pass
+
+    def __call__(self, table: pa.Table, monitor: RowMonitor) -> pa.Table:
+        if table.num_rows:
+            monitor.start(0, table.num_rows - 1)
+        return decide(table, self.rules).cast(OUTPUT)
+
+
+def build(config: Config, ctx: StageContext) -> MapStage:
+    """Check the rules and make the stage; a wrong rule raises ConfigError here, before any data."""
+    return FilterStage(parse_rules(config.rules, filter_schema(), config.sources))

@@ -1,0 +1,126 @@
+"""Reading a finished (or half finished) dataset through a plan: rows with their groups side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zcurate.curation.errors import DatasetError
+from zcurate.curation.stage import OK
+from zcurate.curation.store import SAMPLES, Dataset, Limit, read_selection, read_sources
+from zcurate.curation.store.index import GroupIndex
+from zcurate.curation.store.lineage import split_column
+from zcurate.curation.store.selection import base_mask, keep_mask
+
+from .planned import Plan, plan_stages
+from .recipe import Recipe
+from .runlog import latest_record, recorded_recipe
+
+DECISIONS = ("decisions/filter", "groups")
+
+
+@dataclass
+class View:
+    """A dataset and the folders its newest run used."""
+
+    dataset: Dataset
+    recipe: Recipe
+    plan: Plan
+    limit: Limit
+
+    def __post_init__(self) -> None:
+        self._samples = self.dataset.samples()
+        self.selection = read_selection(self.dataset, self._samples, self.limit)
+        self._indexes: dict[str, GroupIndex] = {}
+
+    def has(self, group: str) -> bool:
+        """Is any shard of that group there?"""
+        return self.plan.path(group) is not None and bool(self.index(group).metas)
+
+    def index(self, group: str) -> GroupIndex:
+        path = SAMPLES if group == SAMPLES else self.plan.path(group)
+        if path is None:
+            raise DatasetError(f"the recipe of the newest run has no stage that writes {group!r}")
+        if group not in self._indexes:
+            self._indexes[group] = self.dataset.index(path)
+        return self._indexes[group]
+
+    def tables(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+        """(shard, table) with qualified columns, `sample_id`, and per row what became of it.
+
+        Added columns: `live` (not superseded, removed or outside a trial run), and for each
+        decision group of the plan `keep:GROUP` (false where not decided), people's decisions applied.
+        Shards in which a wanted group is missing have nulls there.
+        """
+        wanted: dict[str, list[str]] = {}
+        for c in columns:
+            group, name = split_column(c)
+            wanted.setdefault(group, []).append(name)
+        decided = [g for g in DECISIONS if self.plan.path(g)]
+        for shard in self.selection.shards:
+            base = self.selection.bases[shard]
+            samples = self.dataset.read(SAMPLES, shard, ["sample_id", *wanted.get(SAMPLES, [])])
+            ids = samples.column("sample_id")
+            names, arrays = ["sample_id"], [ids]
+            for group, fields in wanted.items():
+                table = samples if group == SAMPLES else self._read(group, shard, fields, len(ids))
+                names += [f"{group}.{f}" for f in fields]
+                arrays += [table.column(f) for f in fields]
+            names.append("live")
+            arrays.append(pa.array(base_mask(base, ids)))
+            for group in decided:
+                table = self._read(group, shard, ["keep"], len(ids))
+                names.append(f"keep:{group}")
+                arrays.append(pa.array(keep_mask(base, pa.chunked_array([table.column(0).combine_chunks()]))))
+            yield shard, pa.table(arrays, names=names)
+
+    def _read(self, group: str, shard: str, fields: list[str], rows: int) -> pa.Table:
+        index = self.index(group)
+        if shard in index.metas:
+            return self.dataset.read(index.path, shard, fields)
+        schema = self.schema(group)
+        types = [pa.string() if f.startswith("_") else schema.field(f).type for f in fields]
+        return pa.table([pa.nulls(rows, t) for t in types], names=fields)
+
+    def schema(self, group: str) -> pa.Schema:
+        """Declared columns of a group."""
+        for stage in self.plan.stages:
+            if group in stage.bound.spec.outputs:
+                return stage.bound.spec.outputs[group]
+        raise DatasetError(f"the recipe of the newest run has no stage that writes {group!r}")
+
+    def selected(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+        """Rows that went all the way: live, kept by every decision, ok in every map stage after the barrier."""
+        last = [g for g in ("captions", "profile") if self.plan.path(g)][:1]
+        need = [f"{g}._status" for g in last]
+        for shard, table in self.tables([*columns, *(n for n in need if n not in columns)]):
+            mask = table.column("live").to_numpy().copy()
+            for name in table.column_names:
+                if name.startswith("keep:"):
+                    mask &= table.column(name).to_numpy()
+            for n in need:
+                mask &= pc.fill_null(pc.equal(table.column(n), OK), False).to_numpy()
+            yield shard, table.take(np.flatnonzero(mask))
+
+    def find(self, sample_id: bytes) -> tuple[str, int] | None:
+        """(shard, row) of the latest row of an id."""
+        found = None
+        for shard in sorted(self._samples.metas):
+            ids = self.dataset.read(SAMPLES, shard, ["sample_id"]).column(0)
+            at = pc.index(ids, pa.scalar(sample_id, ids.type)).as_py()
+            if at >= 0:
+                found = (shard, at)
+        return found
+
+
+def open_view(url: str, recipe: Recipe | None = None) -> View:
+    """The dataset at a path or URL as its newest run left it. Raises DatasetError when there is none."""
+    dataset = Dataset.open(url)
+    record = latest_record(dataset)
+    limit = Limit(**record.limit) if record and recipe is None and record.limit else Limit()
+    recipe = recipe or recorded_recipe(dataset)
+    return View(dataset, recipe, plan_stages(recipe, read_sources(dataset), limit), limit)
