@@ -89,6 +89,14 @@ def _says_something(text: str) -> bool:
     return han >= 1 or sum(c.isalpha() for c in text) >= 3
 
 
+def language_of(text: str) -> str:
+    """ "zh", "en" (any text mostly in unaccented or accented Latin letters) or "other"."""
+    if is_chinese(text):
+        return "zh"
+    letters = [c for c in text if c.isalpha()]
+    return "en" if sum(c < "\u0250" for c in letters) * 2 > len(letters) else "other"
+
+
 def is_chinese(text: str) -> bool:
     """Whether a text has more Han characters than words in other scripts (as in `名画人物 OOTD`)."""
     han = sum("\u4e00" <= c <= "\u9fff" for c in text)

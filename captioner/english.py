@@ -190,9 +190,7 @@ def prompt(register: str, element: dict[str, str]) -> str:
     if register == "keywords":
         parts = [subject, color and f"{color} tones", text and quote(text), shape]
         return ", ".join(p for p in parts if p)
-    head = subject or ("lettering" if text and not color else "picture" if not shape else "image")
-    if subject is None and shape:
-        head = f"{shape} {head}"
+    head = subject or (f"{shape} image" if shape else "picture" if color else "lettering")
     if register == "command":
         verb = "make" if subject is None else "show me"
         article = "" if head == "lettering" or (subject and not countable(subject)) else indefinite(head)

@@ -31,7 +31,7 @@ spaceship 飞船|wheel 车轮|traffic light 红绿灯|table 桌子|chair 椅子|
 bottle 瓶子|cup 杯子|mug 马克杯|plate 盘子|bowl 碗|spoon 勺子|fork 叉子|knife 刀|chopsticks 筷子|pot 锅|book 书|magazine 杂志|newspaper 报纸|letter 信
 pen 笔|pencil 铅笔|paper 纸|map 地图|flag 旗帜|sign 招牌/标志|poster 海报|sticker 贴纸|badge 徽章|card 卡片|ticket 票|receipt 收据|menu 菜单|logo 标志图案|diagram 图表
 computer 电脑|laptop 笔记本电脑|keyboard 键盘|phone 电话|smartphone 手机|camera 相机|television 电视|screen 屏幕|robot 机器人|toy 玩具|doll 娃娃|teddy bear 泰迪熊
-figurine 手办|ball 球|balloon 气球|gift 礼物|coin 硬币|key 钥匙|crown 皇冠|sword 剑|guitar 吉他|piano 钢琴|violin 小提琴|drum 鼓|statue 雕像|sculpture 雕塑|painting 油画
+figurine 手办|ball 球|balloon 气球|gift 礼物|coin 硬币|key 钥匙|crown 皇冠|sword 剑|guitar 吉他|piano 钢琴|violin 小提琴|drum 鼓|statue 雕像|sculpture 雕塑|painting 绘画/油画
 drawing 图画|cartoon 卡通/漫画|illustration 插画|icon 图标|food 食物|bread 面包|cake 蛋糕|cookie 饼干|pizza 披萨|hamburger 汉堡|sandwich 三明治|noodles 面条|rice 米饭
 dumpling 饺子|soup 汤|salad 沙拉|egg 鸡蛋|meat 肉|cheese 奶酪|fruit 水果|apple 苹果|banana 香蕉|orange fruit 橙子|lemon 柠檬|grape 葡萄|strawberry 草莓|watermelon 西瓜
 peach 桃子|mango 芒果|vegetable 蔬菜|tomato 西红柿/番茄|potato 土豆|carrot 胡萝卜|corn 玉米|mushroom 蘑菇|chocolate 巧克力|candy 糖果|ice cream 冰淇淋|coffee 咖啡|tea 茶
@@ -106,6 +106,11 @@ _DOUBTFUL_IN_TEXT = frozenset(
     "watch ring letter sign fall square spring star field key card cell match park suit tie train ship face hand "
     "fire ice paper glass wood metal figure table wall plate fork book".split()
 )
+
+
+def is_doubtful(word: str) -> bool:
+    """A word that is as often no thing: alone in a sentence, or as a folder's name, it proves nothing."""
+    return word.lower() in _DOUBTFUL_IN_TEXT
 
 
 def things_in(text: str, limit: int = 12) -> list[str]:

@@ -116,18 +116,25 @@ ARROW_SCHEMA = pa.schema(
 )
 
 
-def validate(record: CaptionRecord, lettering: Iterable[str] = (), limits: Limits | None = None) -> None:
+def validate(
+    record: CaptionRecord,
+    lettering: Iterable[str] = (),
+    names: Iterable[str] = (),
+    limits: Limits | None = None,
+) -> None:
     """Check a record against the rules.
 
     Args:
         lettering: strings read in the image that both long captions must quote exactly.
+        names: strings taken over from the source, whose language is not the caption's to choose.
 
     Raises:
         CaptionError: naming language, kind and the broken rule.
     """
     limits = limits or Limits()
+    names = sorted(names, key=len, reverse=True)
     for language, captions in (("en", record.en), ("zh", record.zh)):
-        _check_language(language, captions, limits)
+        _check_language(language, captions, names, limits)
         opening, closing = QUOTES[language]
         for text in lettering:
             if f"{opening}{text}{closing}" not in captions.long:
@@ -138,10 +145,12 @@ def validate(record: CaptionRecord, lettering: Iterable[str] = (), limits: Limit
 QUOTES = {"en": ('"', '"'), "zh": ("“", "”")}
 
 
-def _check_language(language: str, captions: Captions, limits: Limits) -> None:
+def _check_language(language: str, captions: Captions, names: list[str], limits: Limits) -> None:
     for kind in ("long", "medium", "short"):
         text = getattr(captions, kind)
         _check_length(f"{language}_{kind}", text, getattr(limits, f"{kind}_chars"))
+        for name in names:
+            text = re.sub(re.escape(name), " ", text, flags=re.IGNORECASE)
         share = language_share(text, language, limits.min_letters)
         if share is not None and share < limits.min_language_share:
             raise CaptionError(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .alt_text import LABEL_FIELDS, Name, clean, is_chinese, keywords_of, name_from, texts_of
+from .alt_text import LABEL_FIELDS, Name, clean, keywords_of, language_of, name_from, texts_of
 from .engines import CaptionRequest
-from .lexicon import english_to_chinese, entry_of, things_in
+from .lexicon import english_to_chinese, entry_of, is_doubtful, things_in
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,14 @@ class Subject:
     """Names by language; each None when its source gave none. Nothing here is verified.
 
     Attributes:
-        en, zh: name in that language (a label is translated by the lexicon, titles never are).
+        en, zh, other: name in that language (a label is translated by the lexicon, titles never are).
         things: lexicon entries named anywhere, in order.
         keywords: keywords of the metadata, as they came.
     """
 
     en: Name | None
     zh: Name | None
+    other: Name | None
     things: tuple[str, ...]
     keywords: tuple[str, ...]
 
@@ -29,7 +30,13 @@ class Subject:
         return self.en if language == "en" else self.zh
 
     def foreign(self, language: str) -> Name | None:
-        return None if self.name(language) else (self.zh if language == "en" else self.en)
+        """A name in another language, for a language that has none."""
+        return None if self.name(language) else self.en or self.zh or self.other
+
+    @property
+    def texts(self) -> list[str]:
+        """All names as they may stand in a caption."""
+        return [name.text for name in (self.en, self.zh, self.other) if name]
 
 
 def subject_of(request: CaptionRequest) -> Subject:
@@ -39,7 +46,7 @@ def subject_of(request: CaptionRequest) -> Subject:
     for text in texts:
         name = name_from(text)
         if name:
-            by_language.setdefault("zh" if is_chinese(name.text) else "en", name)
+            by_language.setdefault(language_of(name.text), name)
     label = class_label(request.metadata, request.key)
     things = [label] if label and entry_of(label) else []
     for name in by_language.values():
@@ -53,9 +60,13 @@ def subject_of(request: CaptionRequest) -> Subject:
         if entry:
             by_language = {"en": Name(entry, "label"), "zh": Name(english_to_chinese()[entry], "label")}
         else:
-            by_language = {"zh" if is_chinese(label) else "en": Name(label, "label")}
+            by_language = {language_of(label): Name(label, "label")}
     return Subject(
-        by_language.get("en"), by_language.get("zh"), tuple(dict.fromkeys(things)), tuple(keywords)
+        by_language.get("en"),
+        by_language.get("zh"),
+        by_language.get("other"),
+        tuple(dict.fromkeys(things)),
+        tuple(keywords),
     )
 
 
@@ -71,7 +82,8 @@ def class_label(metadata: dict | None, key: str) -> str | None:
             if label and len(label) <= 40:
                 return entry_of(label) or label
     for folder in reversed(key.split("/")[:-1]):
-        entry = entry_of(re.sub(r"[\d_]+$", "", folder))
-        if entry:
+        word = re.sub(r"[\d_]+$", "", folder)
+        entry = entry_of(word)
+        if entry and not is_doubtful(word):
             return entry
     return None

@@ -21,8 +21,10 @@ from .subject import Subject, subject_of
 #: Raised whenever the captions of some image change.
 VERSION = 1
 
-#: Longest lettering quoted in captions, in characters over all lines; the rest is counted.
+#: Longest lettering quoted in captions, in characters over all lines; what follows is left out.
 MAX_LETTERING_CHARS = 4_000
+#: Longest single line quoted in medium and short captions, in characters.
+MAX_SHORT_LETTERING_CHARS = 120
 PROMPTS = 3
 REGISTERS = ("phrase", "keywords", "command")
 
@@ -54,7 +56,7 @@ class TemplateEngine:
             model=self.model,
             placeholder=self.placeholder,
         )
-        validate(record, [line.text for line in content])
+        validate(record, [line.text for line in content], subject.texts)
         return record
 
 
@@ -72,7 +74,8 @@ def _captions(
 
     origin = request.origin if request.origin in words.KINDS else "unknown"
     head = (facts, origin, request.frames > 1, subject.name(language), subject.foreign(language))
-    largest = sorted(content, key=lambda line: (line.box[1] - line.box[3], line.box[1], line.box[0]))[:5]
+    quotable = [line for line in content if len(line.text) <= MAX_SHORT_LETTERING_CHARS]
+    largest = sorted(quotable, key=lambda line: (line.box[1] - line.box[3], line.box[1], line.box[0]))[:5]
     some = [line for line in content if line in largest]
     long = [
         words.intro(*head, choose),
@@ -83,13 +86,13 @@ def _captions(
         words.lettering(content),
         words.watermarks(marks),
     ]
-    told = words.some_lettering(some) if len(some) < len(content) else words.lettering(content)
+    told = words.some_lettering(some) if 0 < len(some) < len(content) else words.lettering(some)
     medium = [words.intro(*head, choose), words.colors(facts, choose), told or words.light(facts)]
     glue = " " if language == "en" else ""
     return Captions(
         long=glue.join(s for s in long if s),
         medium=glue.join(s for s in medium if s),
-        short=words.short(*head, content),
+        short=words.short(*head, quotable),
         tags=_tags(language, words, origin, facts, subject, content),
         user_prompts=_prompts(language, words, request, facts, subject, content),
     )

@@ -202,7 +202,7 @@ class BlobReader:
                 fs.cat_file(f"{base.rstrip('/')}/{decode_name(uri)}", start=start, end=start + total)
             )
         try:
-            fits = len(data) == total and header_size(data[:BLOCK]) in (length, 0)
+            fits = len(data) == total and header_size(data[:BLOCK]) == length
         except ValueError:
             fits = False
         if not fits:

@@ -126,7 +126,7 @@ def build(recipe: Recipe, options: BuildOptions, command: str = "build") -> Buil
     write_record(dataset, record)
     result = run_plan(dataset, plan, options, record)
     outcome = BuildOutcome(_exit_code(result, options), record, result, plan)
-    record.stages = {r["stage"]: {**r, **_seconds(result, r["stage"])} for r in stage_rows(result, {})}
+    record.stages = {r["stage"]: {**r, **_seconds(result, r["stage"])} for r in stage_rows(result, result.pending)}
     record.quarantined, record.failed, record.events = (
         list(map(list, result.quarantined)),
         result.failed,
@@ -164,13 +164,13 @@ def run_plan(dataset: Dataset, plan: Plan, options: BuildOptions, record: RunRec
         engine = RayEngine(url, storage_options, record.run_id, options.address, options.max_workers)
     else:
         raise ConfigError(f"engine {options.engine!r} is not one of ray, inline")
-    try:
-        with silence:
+    with silence:
+        try:
             return Runner(dataset, plan, engine, options.limit, options.redo_errors, progress).run()
-    finally:
-        if progress is not None:
-            progress.close()
-        engine.close()
+        finally:
+            if progress is not None:
+                progress.close()
+            engine.close()
 
 
 def _exit_code(result: RunResult, options: BuildOptions) -> int:

@@ -81,6 +81,7 @@ class RunResult:
         quarantined: (stage, shard, row, class, message) of rows given up.
         failed: sentences naming every shard that could not be done.
         drained: a signal asked to stop before all was done.
+        pending: stage name -> shards not done when the run ended.
     """
 
     tallies: dict[str, StageTally]
@@ -88,6 +89,7 @@ class RunResult:
     failed: list[str] = field(default_factory=list)
     drained: bool = False
     events: list[str] = field(default_factory=list)
+    pending: dict[str, int] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -150,6 +152,7 @@ class Runner:
                 if self.progress:
                     self.progress(self)
         self.result.drained = self._stop.is_set() and not self._everything_done()
+        self.result.pending = dict(self.pending())
         self._blame_the_blocked()
         for index in self._indexes.values():
             index.save()

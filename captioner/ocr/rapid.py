@@ -32,8 +32,13 @@ INSTALL_HINT = "install it with: pip install 'rapidocr==3.10.*' onnxruntime"
 
 #: A picture at least this elongated in which no text is found may be a crop of a single line, with
 #: no margin for the detector to see; its recognizer is asked directly, and believed only when sure.
-LINE_CROP_ASPECT = 2.5
+#: Thinner or longer strips are no line that can be read, and cost the recognizer minutes.
+LINE_CROP_ASPECT = (2.5, 50)
+LINE_CROP_MIN_HEIGHT_PX = 8
 LINE_CROP_MIN_SCORE = 0.8
+
+#: Strips taller or wider than this (in multiples of the other side) are padded to it.
+MAX_TALL, MAX_WIDE = 4, 25
 
 #: A lone character has no neighbors to support it; textures often look like one.
 SINGLE_CHARACTER_MIN_SCORE = 0.9
@@ -98,12 +103,11 @@ class RapidOcr:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise OcrError(f"OCR needs an (H, W, 3) uint8 image, got shape {rgb.shape}, {rgb.dtype}")
         self.load()
-        bounded, width = _bounded(rgb, self.max_side_px)
-        bgr = np.ascontiguousarray(bounded[:, :, ::-1])
-        height = bgr.shape[0]
+        padded, width, height = _bounded(rgb, self.max_side_px)
+        bgr = np.ascontiguousarray(padded[:, :, ::-1])
         found = self._run(bgr, detect=True)
         if found.txts is None or len(found.txts) == 0:
-            return self._read_line_crop(bgr)
+            return self._read_line_crop(bgr[:height, :width])
         lines = []
         for quad, text, score in zip(found.boxes, found.txts, found.scores, strict=True):
             xs, ys = np.asarray(quad, float)[:, 0] / width, np.asarray(quad, float)[:, 1] / height
@@ -124,7 +128,8 @@ class RapidOcr:
 
     def _read_line_crop(self, bgr: np.ndarray) -> list[OcrLine]:
         height, width = bgr.shape[:2]
-        if width < LINE_CROP_ASPECT * height:
+        low, high = LINE_CROP_ASPECT
+        if height < LINE_CROP_MIN_HEIGHT_PX or not low <= width / height <= high:
             return []
         found = self._run(bgr, detect=False)
         text = found.txts[0] if found.txts else ""
@@ -150,21 +155,21 @@ def _bundled_models() -> dict[str, Path]:
     return paths
 
 
-def _bounded(rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, int]:
-    """The image at most `max_side_px` long, padded to 1:10 if narrower, and its width before padding.
+def _bounded(rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, int, int]:
+    """The image at most `max_side_px` long, with its width and height; thin strips padded with white.
 
-    The detector enlarges the short side to a fixed length, so a thin tall strip would otherwise
-    cost gigabytes. Wide strips are padded by the engine itself.
+    The detector enlarges the short side to a fixed length, so a strip of a few pixels would otherwise
+    cost minutes and gigabytes. Padding goes to the right or to the bottom, where it moves no box.
     """
     import cv2
 
     height, width = rgb.shape[:2]
     scale = max_side_px / max(height, width)
     if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    height, width = rgb.shape[:2]
-    missing = -(-height // 10) - width
-    if missing > 0:
-        rgb = np.pad(rgb, ((0, 0), (0, missing), (0, 0)), constant_values=255)
-    return rgb, width
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    right = max(0, -(-height // MAX_TALL) - width)
+    below = max(0, -(-width // MAX_WIDE) - height)
+    if right or below:
+        rgb = np.pad(rgb, ((0, below), (0, right), (0, 0)), constant_values=255)
+    return rgb, width, height

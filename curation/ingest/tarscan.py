@@ -15,6 +15,8 @@ from .problems import ConflictingSizeError, DamagedArchiveError, NotARegularFile
 BLOCK = 512
 #: Longest PAX header or GNU long name read; real ones are below a few KiB.
 MAX_EXTENDED_BYTES = 1 << 20
+#: Sizes from here on do not fit the octal field; PAX writers then leave it 0.
+_OCTAL_LIMIT_BYTES = 8**11
 
 ReadAt = Callable[[int, int], bytes]
 
@@ -152,7 +154,7 @@ def _member(
     else:
         real = size
     problem: Exception | None = None
-    if real != size and size != 0:
+    if real != size and not (size == 0 and real >= _OCTAL_LIMIT_BYTES):
         # Readers that ignore one of the two see different members: a known smuggling trick.
         message = f"{quoted(text)}: the PAX header says {real} bytes, the tar header {size}"
         problem = ConflictingSizeError(message)

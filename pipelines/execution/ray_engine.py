@@ -48,17 +48,17 @@ class _Slot:
     reading: ClockReading | None = None
 
 
-def connect(address: str | None = None) -> Any:
+def connect(address: str | None = None) -> tuple[Any, bool]:
     """Start Ray on this machine, or join the cluster that `address` or RAY_ADDRESS names.
 
-    Returns the `ray` module. Raises ConfigError with the fix when Ray cannot start.
+    Returns the `ray` module and whether this call made the connection. Raises ConfigError with the fix when Ray cannot start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     if ray.is_initialized():
-        return ray
+        return ray, False
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
@@ -68,7 +68,7 @@ def connect(address: str | None = None) -> Any:
     except (ConnectionError, RuntimeError, ValueError, OSError) as e:
         hint = "unset RAY_ADDRESS to run on this machine" if address != "local" else "or use --engine inline"
         raise ConfigError(f"Ray did not start at {address!r}: {e} ({hint})") from e
-    return ray
+    return ray, True
 
 
 class RayEngine:
@@ -89,7 +89,7 @@ class RayEngine:
         address: str | None = None,
         max_workers: int | None = None,
     ):
-        self.ray = connect(address)
+        self.ray, self._mine = connect(address)
         self.dataset_url, self.options, self.run_id = dataset_url, options, run_id
         self.max_workers = max_workers
         self._slots: list[_Slot] = []
@@ -188,8 +188,10 @@ class RayEngine:
             text = str(e)
             if e.preempted or self._node_is_gone(slot):
                 return self._buried(slot, task, "lost", "its node was lost")
-            kind = "memory" if "OOM" in text or "low memory" in text else "died"
-            return self._buried(slot, task, kind, text.strip().splitlines()[-1][:300])
+            # Ray's memory monitor says so; the kernel's killer leaves only a size near the limit.
+            near = slot.reading is not None and slot.reading.rss_bytes > 0.8 * slot.memory_bytes
+            kind = "memory" if near or "OUT_OF_MEMORY" in text or "memory monitor" in text else "died"
+            return self._buried(slot, task, kind, "its process ended without a word")
         except errors.RayTaskError as e:
             return Outcome(task, failure=TaskFailure("stage", str(e.cause)[:300], trace=str(e)[:4000]))
         if slot.reading and slot.reading.rss_bytes > _RECYCLE_SHARE * slot.memory_bytes:
@@ -278,7 +280,7 @@ class RayEngine:
         return lines
 
     def close(self) -> None:
-        """Let go of the actors. Ray itself stays up for whoever started it."""
+        """Let go of the actors, and of Ray itself when this engine connected to it."""
         for slot in list(self._slots):
             self._release(slot)
         for watcher in self._watchers.values():
@@ -286,6 +288,8 @@ class RayEngine:
         for record in clock_dir(self.run_id).glob("w*"):
             record.unlink(missing_ok=True)
         clock_dir(self.run_id).rmdir()
+        if self._mine:
+            self.ray.shutdown()
 
 
 def _shape(task: MapTask | GlobalTask) -> Shape:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from zcurate.captioner.engines import CaptionRequest
 from zcurate.captioner.ocr.lines import OcrLine
-from zcurate.captioner.schema import ARROW_SCHEMA
+from zcurate.captioner.schema import ARROW_SCHEMA, LANGUAGES
 from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, map_rows
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     engine: str = Field("template", description="vision-language engine; `template` needs no model")
+    languages: list[Literal["en", "zh"]] = Field(
+        ["en", "zh"], min_length=1, description="languages written; the columns of the other stay null"
+    )
     seed: int = Field(0, ge=0, description="decides phrasings and simulated prompts, with the sample id")
 
 
@@ -90,7 +93,9 @@ class CaptionStage:
             frames=row["profile.frames"] or 1,
             seed=self._config.seed,
         )
-        return self._vlm.caption(request).row()
+        values = self._vlm.caption(request).row()
+        left_out = tuple(f"{code}_" for code in LANGUAGES if code not in self._config.languages)
+        return {name: None if name.startswith(left_out) else value for name, value in values.items()}
 
 
 def metadata_of(text: str | None) -> dict[str, Any] | None:

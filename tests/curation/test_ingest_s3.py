@@ -23,7 +23,7 @@ def options():
         "key": "k",
         "secret": "s",
         "endpoint_url": f"http://{host}:{port}",
-        "client_kwargs": {"region_name": "us-east-1"},
+        "client_kwargs": {"region_name": "eu-west-1"},
     }
     server.stop()
 

@@ -122,10 +122,8 @@ def stage_modules(tmp_path_factory):
     return folder
 
 
-def words_dataset(url, words, rows_per_shard=10):
-    """A dataset whose samples are words, in shards of ten."""
-    dataset = Dataset.create(url, rows_per_shard)
-    register_source(dataset, SourceInfo("s", str(url), "folder"))
+def words_rows(words):
+    """A listing of one batch: a sample per word."""
     rows = [
         {
             "sample_id": xxhash.xxh3_128_digest(str(i).encode()),
@@ -138,8 +136,14 @@ def words_dataset(url, words, rows_per_shard=10):
         }
         for i, w in enumerate(words)
     ]
-    schema = pa.schema([SCHEMA.field(n) for n in LISTED])
-    append(dataset, "s", [pa.RecordBatch.from_pylist(rows, schema=schema)])
+    return pa.RecordBatch.from_pylist(rows, schema=pa.schema([SCHEMA.field(n) for n in LISTED]))
+
+
+def words_dataset(url, words, rows_per_shard=10, options=None):
+    """A dataset whose samples are words, in shards of ten."""
+    dataset = Dataset.create(url, rows_per_shard, options)
+    register_source(dataset, SourceInfo("s", str(url), "folder"))
+    append(dataset, "s", [words_rows(words)])
     return dataset
 
 
