@@ -78,7 +78,7 @@ def ingest_source(
     url: str, config: SourceConfig, rows_per_shard: int | None, options: dict[str, Any] | None = None
 ) -> tuple[Dataset, AppendSummary]:
     """Bring a dataset up to date with one source; makes the dataset when there is none."""
-    from zcurate.curation.ingest import SourceSpec, list_source
+    from zcurate.curation.ingest import ListingCounts, SourceSpec, list_source
 
     info = source_info(config)
     spec = SourceSpec(
@@ -89,12 +89,15 @@ def ingest_source(
         license=info.license,
         storage_options=dict(options or {}),
     )
-    batches = list_source(spec)
+    counts = ListingCounts()
+    batches = list_source(spec, counts)
     if rows_per_shard is None:
         rows_per_shard, batches = rows_per_shard_for(batches)
     dataset = Dataset.create(url, rows_per_shard)
     register_source(dataset, info)
-    return dataset, append(dataset, info.name, batches)
+    summary = append(dataset, info.name, batches)
+    summary.errors, summary.skipped_files = counts.errors, counts.skipped_extension + counts.skipped_hidden
+    return dataset, summary
 
 
 def check_names(sources: Sequence[SourceConfig]) -> None:
@@ -126,12 +129,15 @@ def build(recipe: Recipe, options: BuildOptions, command: str = "build") -> Buil
     write_record(dataset, record)
     result = run_plan(dataset, plan, options, record)
     outcome = BuildOutcome(_exit_code(result, options), record, result, plan)
-    record.stages = {r["stage"]: {**r, **_seconds(result, r["stage"])} for r in stage_rows(result, result.pending)}
+    record.stages = {
+        r["stage"]: {**r, **_seconds(result, r["stage"])} for r in stage_rows(result, result.pending)
+    }
     record.quarantined, record.failed, record.events = (
         list(map(list, result.quarantined)),
         result.failed,
         result.events,
     )
+    record.peak_worker_rss_bytes = result.peak_rss_bytes
     if result.complete and options.export:
         from .exporting import run_exports
 

@@ -42,6 +42,7 @@ _SIGNALS = (
     *("sharpness", "noise_sigma", "color_cast"),
 )
 _SHOWN_GROUPS, _SHOWN_MEMBERS, _SHOWN_CAPTIONS, _SHOWN_BORDER, _SHOWN_CONCEPTS = 12, 5, 12, 5, 24
+_SHOWN_GALLERY = 12
 
 
 def write_report(url: str, out: Path, faults: Sequence[FaultScore] = ()) -> Path:
@@ -69,7 +70,8 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
     wanted = {i for _, sides in picks for side in sides for i, _ in side}
     wanted |= {i for g in groups for i in (g["keeper"], *(m[0] for m in g["members"]))}
     wanted |= {c["sample_id"] for c in captions}
-    samples = _samples(view, wanted)
+    gallery = _spread(numbers, _SHOWN_GALLERY)
+    samples = _samples(view, wanted | set(gallery))
     rows = funnel[0][1] if funnel else 0
     left = funnel[-1][1] if funnel else 0
     facts = [("rows", f"{rows:,}")]
@@ -84,6 +86,7 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
         name=view.recipe.name,
         recipe=view.recipe.name,
         created=record.started if record else "",
+        gallery=tuple(samples[i] for i in gallery if i in samples),
         summary=f"{rows:,} samples in, {left:,} selected for training.",
         facts=tuple(facts),
         funnel=tuple(steps),
@@ -176,6 +179,16 @@ def _numbers(view: View, columns: list[str]) -> dict[str, Any]:
         "kept": kept,
         "duplicate_groups": sum(n > 1 for n in sizes.values()) if grouped else None,
     }
+
+
+def _spread(numbers: dict[str, Any], n: int) -> list[bytes]:
+    """Ids of selected rows, evenly over the dataset."""
+    at = np.flatnonzero(numbers["selected"])
+    return (
+        [numbers["ids"][i] for i in at[np.linspace(0, len(at) - 1, min(n, len(at)), dtype=int)]]
+        if len(at)
+        else []
+    )
 
 
 def _sources(numbers: dict[str, Any]) -> tuple[tuple[str, int, int], ...]:

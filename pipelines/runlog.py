@@ -60,6 +60,7 @@ class RunRecord:
     failed: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     exports: list[dict[str, Any]] = field(default_factory=list)
+    peak_worker_rss_bytes: int = 0
 
     @property
     def path(self) -> str:

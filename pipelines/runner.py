@@ -38,6 +38,7 @@ class Engine(Protocol):
     """What runs tasks."""
 
     name: str
+    peak_rss_bytes: int
 
     def can_start(self, task: MapTask | GlobalTask) -> bool: ...
 
@@ -90,6 +91,7 @@ class RunResult:
     drained: bool = False
     events: list[str] = field(default_factory=list)
     pending: dict[str, int] = field(default_factory=dict)
+    peak_rss_bytes: int = 0
 
     @property
     def complete(self) -> bool:
@@ -153,6 +155,7 @@ class Runner:
                     self.progress(self)
         self.result.drained = self._stop.is_set() and not self._everything_done()
         self.result.pending = dict(self.pending())
+        self.result.peak_rss_bytes = self.engine.peak_rss_bytes
         self._blame_the_blocked()
         for index in self._indexes.values():
             index.save()

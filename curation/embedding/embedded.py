@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .encoder import Mirror
+
 _GRID_PX = 64
 
 #: Radius, in half-cycles per side, of the DCT coefficients kept.
@@ -47,10 +49,13 @@ class EmbeddedEncoder:
        frequencies, less that of a normal distribution with the typical mean and spread.
 
     Each block is divided by sqrt(|block|² + s²) with a fixed s and weighted; the whole is L2-normalized.
+
+    Mirroring the picture left-right negates the DCT coefficients of odd horizontal frequency, exchanges
+    the cells of a row and negates their sines, and leaves the colors alone: `mirror`.
     """
 
     name = "embedded"
-    version = 1
+    version = 2
     has_text = False
 
     def __init__(self) -> None:
@@ -64,6 +69,7 @@ class EmbeddedEncoder:
         self.dim = (
             self._luma_gain.size + 2 * self._chroma_gain.size + 5 * _CELLS * _CELLS + 2 * len(self._lattice)
         )
+        self.mirror = self._mirror()
 
     def load(self) -> None:
         """Nothing to read."""
@@ -82,8 +88,12 @@ class EmbeddedEncoder:
     def _describe(self, image: np.ndarray) -> np.ndarray:
         import cv2
 
-        small = cv2.resize(np.ascontiguousarray(image), (_GRID_PX, _GRID_PX), interpolation=cv2.INTER_AREA)
-        lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).astype(np.float64)
+        # In float, since rounding to bytes depends on the direction of the sums. One axis at a time, since
+        # OpenCV averages areas only where neither axis grows, and otherwise samples the one that shrinks.
+        small = np.asarray(image, np.float32)
+        for size in ((_GRID_PX, small.shape[0]), (_GRID_PX, _GRID_PX)):
+            small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
+        lab = cv2.cvtColor(small / np.float32(255), cv2.COLOR_RGB2LAB).astype(np.float64)
         spectra = [cv2.dct(np.ascontiguousarray(lab[..., c])) for c in range(3)]
         blocks = (
             spectra[0][self._luma] * self._luma_gain,
@@ -97,6 +107,18 @@ class EmbeddedEncoder:
         ]
         vector = np.concatenate(scaled)
         return vector / max(1e-12, np.sqrt(vector @ vector))
+
+    def _mirror(self) -> Mirror:
+        luma, chroma = (np.where(columns % 2, -1.0, 1.0) for columns in (self._luma[1], self._chroma[1]))
+        cells = np.arange(5 * _CELLS * _CELLS).reshape(5, _CELLS, _CELLS)
+        sines = np.array([1.0, -1.0, 1.0, -1.0, 1.0])  # cos 2θ, sin 2θ, cos 4θ, sin 4θ, weight
+        first_cell = luma.size + 2 * chroma.size
+        source = np.arange(self.dim)
+        source[first_cell : first_cell + cells.size] = first_cell + cells[:, :, ::-1].ravel()
+        sign = np.concatenate(
+            [luma, chroma, chroma, np.repeat(sines, _CELLS * _CELLS), np.ones(2 * len(self._lattice))]
+        )
+        return Mirror(source, sign.astype(np.float32))
 
     def _orientation(self, lightness: np.ndarray) -> np.ndarray:
         dy, dx = np.gradient(lightness)

@@ -39,6 +39,17 @@ def sample_ids_of(uids: np.ndarray) -> list[bytes]:
 
 
 def write_uids(path: Path, sample_ids: Iterable[bytes]) -> None:
-    """Write a DataComp subset file (`numpy.load` reads it without pickle)."""
-    with path.open("wb") as f:
+    """Write or replace a DataComp subset file (`numpy.load` reads it without pickle)."""
+    temp = path.with_name(f".{path.name}.partial")
+    with temp.open("wb") as f:
         np.save(f, uids_of(sample_ids), allow_pickle=False)
+    temp.replace(path)
+
+
+def remove_uids(path: Path, sample_ids: set[bytes]) -> int:
+    """Take ids out of a subset file; returns how many it held."""
+    ids = sample_ids_of(np.load(path, allow_pickle=False))
+    left = [i for i in ids if i not in sample_ids]
+    if len(left) < len(ids):
+        write_uids(path, left)
+    return len(ids) - len(left)

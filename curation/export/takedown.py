@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import DatasetError
-from .datacomp import UIDS_NAME, write_uids
+from .datacomp import UIDS_NAME, remove_uids, write_uids
 from .finish import write_card_and_record
 from .record import Tally, describe, load_record
 from .shards import INDEX_NAME, write_index
@@ -21,7 +21,7 @@ from .tarshard import TarShard, read_members
 
 
 def remove_from_export(out_dir: str | Path, sample_ids: set[bytes]) -> int:
-    """Remove samples from an export made by this package.
+    """Remove samples from an export made by this package (a folder with only a uid list included).
 
     Shards that hold any of them are rewritten, the others are kept as they are (hard-linked, not
     copied) and renumbered where a shard became empty; index, uid list, card and record are made
@@ -38,6 +38,8 @@ def remove_from_export(out_dir: str | Path, sample_ids: set[bytes]) -> int:
     """
     out_dir = Path(out_dir)
     record = load_record(out_dir)
+    if record is None and (out_dir / UIDS_NAME).is_file():
+        return remove_uids(out_dir / UIDS_NAME, sample_ids)
     if record is None:
         raise DatasetError(f"{out_dir} is not an export (no export.json); give the directory of one")
     removed_ids = {i.hex() for i in sample_ids}

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..embedding.encoder import Mirror
+from .mirrored import halves, orbits
 from .vectors import inverse_norms, stack, thread_count
 
 
@@ -54,6 +56,7 @@ def knn_edges(
     floor: float = 0.0,
     row_block: int = 2_048,
     col_block: int = 4_096,
+    mirror: Mirror | None = None,
 ) -> Edges:
     """The union of every row's k nearest other rows with cos >= floor.
 
@@ -65,6 +68,7 @@ def knn_edges(
             zero vectors have no edges.
         k: neighbors per row, capped to n - 1.
         floor: smallest cosine of an edge, -1..1.
+        mirror: with it, every cosine is the larger of those to the other vector and to its mirror image.
 
     Raises:
         ValueError: k < 1, or a vector that holds NaN or infinity.
@@ -80,31 +84,36 @@ def knn_edges(
         return undirected(*(np.zeros(0) for _ in range(3)))
     inverse = inverse_norms(vectors)
     # |float32 dot - exact| <= d * 2^-24 * sum|a_i b_i| <= d * 2^-24 for unit vectors (any order of
-    # summation); the rest covers scaling and the final rounding.
-    margin = (d + 8) * 2.0**-24
+    # summation); the rest covers scaling, the final rounding, and the coordinates in the mirror's halves.
+    margin = (d + 16) * 2.0**-24
+    swap = orbits(mirror)
     pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     threads = thread_count()
-    approx = np.empty((row_block, col_block), np.float32)
+    even_buffer = np.empty(row_block * col_block, np.float32)
+    odd_buffer = np.empty(row_block * col_block if mirror else 0, np.float32)
     with ThreadPoolExecutor(threads) as pool:
         for row0 in range(0, n, row_block):
             rows = np.ascontiguousarray(vectors[row0 : row0 + row_block], np.float32)
             r = len(rows)
+            even_rows, odd_rows = halves(rows, mirror)
             heap_cos, heap_id = np.empty((r, k), np.float32), np.empty((r, k), np.int64)
             fill = np.zeros(r, np.int64)
             for col0 in range(0, n, col_block):
                 cols = np.ascontiguousarray(vectors[col0 : col0 + col_block], np.float32)
-                block = (
-                    approx[:r, : len(cols)]
-                    if len(cols) == col_block
-                    else np.empty((r, len(cols)), np.float32)
-                )
-                np.matmul(rows, cols.T, out=block)
+                even_cols, odd_cols = halves(cols, mirror)
+                approx = even_buffer[: r * len(cols)].reshape(r, len(cols))
+                np.matmul(even_rows, even_cols.T, out=approx)
+                if mirror is not None:
+                    odd = odd_buffer[: r * len(cols)].reshape(r, len(cols))
+                    np.matmul(odd_rows, odd_cols.T, out=odd)
+                    np.abs(odd, out=odd)
+                    approx += odd
                 inv_rows, inv_cols = inverse[row0 : row0 + r], inverse[col0 : col0 + len(cols)]
                 bounds = np.linspace(0, r, threads + 1).astype(int)
                 jobs = [
                     pool.submit(
-                        scan_block, block, rows, cols, inv_rows, inv_cols, row0, col0, first, last,
-                        np.float32(floor), margin, heap_cos, heap_id, fill,
+                        scan_block, approx, rows, cols, inv_rows, inv_cols, swap.first, swap.second, swap.sign,
+                        row0, col0, first, last, np.float32(floor), margin, heap_cos, heap_id, fill,
                     )
                     for first, last in zip(bounds[:-1], bounds[1:], strict=True)
                 ]  # fmt: skip

@@ -27,10 +27,30 @@ def dot(a, b):
 
 
 @njit(nogil=True, cache=True)
-def dots(a, b, out):
-    """Row by row dot products of two float32 [n, d] arrays into float64 [n]."""
+def best_dot(a, b, first, second, sign):
+    """The larger of dot(a, b) and dot(a, M b); orbits of M as in `mirrored.Orbits`, none for no mirror.
+
+    The same bits for (b, a): products of float32 are exact in float64, and the two of an orbit are
+    added before the running sum.
+    """
+    plain = dot(a, b)
+    if first.shape[0] == 0:
+        return plain
+    total = 0.0
+    for i in range(first.shape[0]):
+        p, q = first[i], second[i]
+        term = np.float64(a[p]) * np.float64(b[q])
+        if p != q:
+            term += np.float64(a[q]) * np.float64(b[p])
+        total += sign[i] * term
+    return max(plain, total)
+
+
+@njit(nogil=True, cache=True)
+def best_dots(a, b, first, second, sign, out):
+    """Row by row `best_dot` of two float32 [n, d] arrays into float64 [n]."""
     for i in range(a.shape[0]):
-        out[i] = dot(a[i], b[i])
+        out[i] = best_dot(a[i], b[i], first, second, sign)
 
 
 @njit(nogil=True, cache=True)
@@ -75,13 +95,30 @@ def _push(heap_cos, heap_id, size, cos, index):
 
 @njit(nogil=True, cache=True)
 def scan_block(
-    approx, rows, cols, inv_rows, inv_cols, row0, col0, first, last, floor, margin, heap_cos, heap_id, fill
+    approx,
+    rows,
+    cols,
+    inv_rows,
+    inv_cols,
+    mirror_first,
+    mirror_second,
+    mirror_sign,
+    row0,
+    col0,
+    first,
+    last,
+    floor,
+    margin,
+    heap_cos,
+    heap_id,
+    fill,
 ):
     """Offer a block of approximate dot products to the heaps of rows `first..last - 1`.
 
     Args:
-        approx: float32 [r, c], `rows @ cols.T` in float32, wrong by at most `margin` once scaled.
+        approx: float32 [r, c], `best_dot` of rows and cols in float32, wrong by at most `margin` once scaled.
         rows, cols: float32 [r, d], [c, d]; inv_rows, inv_cols: float64 reciprocal norms.
+        mirror_first, mirror_second, mirror_sign: see `best_dot`.
         row0, col0: global index of the first row and column; a row never meets itself.
             Zero vectors (reciprocal norm 0) meet nobody.
         floor: smallest float32 cosine kept.
@@ -98,7 +135,8 @@ def scan_block(
                 continue
             if inv_cols[c] == 0.0:
                 continue
-            cos = np.float32(dot(rows[r], cols[c]) * (inv_rows[r] * inv_cols[c]))
+            found = best_dot(rows[r], cols[c], mirror_first, mirror_second, mirror_sign)
+            cos = np.float32(found * (inv_rows[r] * inv_cols[c]))
             if cos < floor:
                 continue
             fill[r] = _push(heap_cos[r], heap_id[r], fill[r], cos, col0 + c)

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..embedding.encoder import Mirror
+from .mirrored import orbits
+
 #: Rows converted to float32 at a time when norms or pair cosines are computed.
 _STEP = 8_192
 
@@ -44,28 +47,37 @@ def inverse_norms(vectors: np.ndarray) -> np.ndarray:
     return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
 
 
-def row_dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """float64 [n]: dot products of the rows of two float32 [n, d] arrays, each summed in one fixed order."""
-    from .kernels import dots
+def row_dots(a: np.ndarray, b: np.ndarray, mirror: Mirror | None = None) -> np.ndarray:
+    """float64 [n]: dot products of the rows of two float32 [n, d] arrays, each summed in one fixed order.
+
+    With a mirror, the larger of dot(a, b) and dot(a, M b).
+    """
+    from .kernels import best_dots
 
     out = np.empty(len(a))
-    dots(a, b, out)
+    o = orbits(mirror)
+    best_dots(a, b, o.first, o.second, o.sign, out)
     return out
 
 
 def pair_cosines(
-    vectors: np.ndarray, a: np.ndarray, b: np.ndarray, inverse: np.ndarray | None = None
+    vectors: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    inverse: np.ndarray | None = None,
+    mirror: Mirror | None = None,
 ) -> np.ndarray:
     """float32 [m]: cosine of `vectors[a[i]]` with `vectors[b[i]]`; the same bits whatever the order.
 
     Args:
         inverse: `inverse_norms(vectors)`, where already at hand.
+        mirror: with it, the larger of the cosines to the other vector and to its mirror image.
     """
     inverse = inverse_norms(vectors) if inverse is None else inverse
     out = np.empty(len(a), np.float32)
     for start in range(0, len(a), _STEP):
         i, j = a[start : start + _STEP], b[start : start + _STEP]
-        found = row_dots(np.asarray(vectors[i], np.float32), np.asarray(vectors[j], np.float32))
+        found = row_dots(np.asarray(vectors[i], np.float32), np.asarray(vectors[j], np.float32), mirror)
         out[start : start + _STEP] = found * (inverse[i] * inverse[j])
     return out
 

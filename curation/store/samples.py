@@ -65,7 +65,7 @@ class SourceInfo:
 
 @dataclass
 class AppendSummary:
-    """Rows of one ingest, by what became of them."""
+    """Rows of one ingest, by what became of them; files of other kinds are only counted."""
 
     listed: int = 0
     new: int = 0
@@ -73,6 +73,8 @@ class AppendSummary:
     missing: int = 0
     unchanged: int = 0
     shards: int = 0
+    errors: int = 0
+    skipped_files: int = 0
 
 
 def register_source(dataset: Dataset, info: SourceInfo) -> None:

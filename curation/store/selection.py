@@ -93,7 +93,7 @@ def _last_positions(
             continue
         t = dataset.read(SAMPLES, shard, ["sample_id", "op", "supersedes"])
         for i, row in enumerate(t.to_pylist()):
-            if row["supersedes"] or row["op"] == "tombstone":
+            if row["sample_id"] is not None and (row["supersedes"] or row["op"] == "tombstone"):
                 last[row["sample_id"]] = (order, i, row["op"] == "tombstone")
     return last
 
@@ -106,7 +106,7 @@ def _positions(dataset: Dataset, shard: str, order: int, last: dict, overlay: Ov
     dead, dropped, kept = [], [], []
     for i, sample_id in enumerate(ids):
         at = last.get(sample_id)
-        if sample_id in overlay.removed or (at is not None and ((order, i) != at[:2] or at[2])):
+        if sample_id is None or sample_id in overlay.removed or (at is not None and ((order, i) != at[:2] or at[2])):
             dead.append(i)
         elif sample_id in overlay.forced:
             (kept if overlay.forced[sample_id] else dropped).append(i)
@@ -126,7 +126,7 @@ def base_mask(base: ShardBase, ids: pa.ChunkedArray) -> np.ndarray:
 
 def sampled(ids: Sequence[bytes], fraction: float) -> np.ndarray:
     """bool [n]: xxh3-64 of the id below `fraction` of its range; samples of larger fractions contain smaller ones."""
-    hashes = np.fromiter((xxhash.xxh3_64_intdigest(i, seed=1) for i in ids), np.uint64, len(ids))
+    hashes = np.fromiter((xxhash.xxh3_64_intdigest(i or b"", seed=1) for i in ids), np.uint64, len(ids))
     return hashes < np.uint64(min(int(fraction * 2**64), 2**64 - 1))
 
 

@@ -30,8 +30,9 @@ class TakedownReport:
 def take_down(dataset: Dataset, ids: Iterable[bytes], author: str, reason: str) -> TakedownReport:
     """Remove samples from every group folder and side table, and record the decision.
 
-    The rows stay as empty rows (only their id remains, so that neither other rows move nor a
-    later ingest brings them back). Rows whose values name a removed id in an id column
+    The rows stay as empty rows without an id, so that no other row moves; the ids themselves
+    remain in the decision file alone, which keeps a later ingest from bringing them back. Rows
+    whose values name a removed id in an id column
     (`keeper_id`, `group_id`) lose that value until the stage runs again, which it will:
     its inputs have changed.
     """
@@ -77,11 +78,8 @@ def _blanked(table: pa.Table, wanted: set[bytes], is_samples: bool) -> tuple[pa.
     arrays, touched = [], bool(rows)
     for field in table.schema:
         column = table.column(field.name).combine_chunks()
-        if field.name == "sample_id":
-            arrays.append(column)
-            continue
         mask = blank.copy()
-        if field.type == ID_TYPE and field.name != "_key":
+        if field.type == ID_TYPE and field.name not in ("_key", "sample_id"):
             mentions = np.array([v in wanted for v in column.to_pylist()], bool)
             touched |= bool(mentions.any())
             mask |= mentions

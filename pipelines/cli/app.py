@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from zcurate.curation.errors import ConfigError, UnsafeUriError, ZcurateError
+from zcurate.curation.errors import ConfigError, SourceError, UnsafeUriError, ZcurateError
 
 from . import builds, looking, upkeep
 
@@ -27,7 +27,7 @@ def main() -> None:
     """Entry point. A user's mistake ends with one message and exit code 1 or 2, never a traceback."""
     try:
         app()
-    except (ConfigError, UnsafeUriError) as e:
+    except (ConfigError, SourceError, UnsafeUriError) as e:
         print(f"zcurate: {e}", file=sys.stderr)
         sys.exit(2)
     except ZcurateError as e:

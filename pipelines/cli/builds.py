@@ -152,6 +152,8 @@ def ingest(
     print(
         f"{dataset.storage.url}: {summary.listed} listed, {summary.new} new, {summary.changed} changed, "
         f"{summary.missing} missing, {summary.unchanged} unchanged"
+        + (f"; {summary.skipped_files} files of other kinds skipped" if summary.skipped_files else "")
+        + (f"; {summary.errors} entries unusable (error rows)" if summary.errors else "")
     )
 
 

@@ -309,18 +309,18 @@ def to_table(scores: list[FaultScore]) -> Table:
     from rich.table import Table
 
     table = Table(title="Planted truth against this run (measured)")
-    table.add_column("fault")
-    table.add_column("kind")
+    table.add_column("fault", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
     for name in ("planted", "found", "recall", "precision"):
-        table.add_column(name, justify="right")
-    table.add_column("note", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("note", overflow="fold", min_width=24)
     kind = None
     for s in scores:
         if kind not in (None, s.kind):
             table.add_section()
         kind = s.kind
-        found = f"{s.found} wrongly dropped" if s.kind == "false_drop" else str(s.found)
+        found = f"{s.found} dropped" if s.kind == "false_drop" else str(s.found)
         numbers = ["-" if v is None else f"{v:.2f}" for v in (s.recall, s.precision)]
         style = "yellow" if s.note.startswith(NO_DETECTOR) else None
-        table.add_row(s.fault, s.kind.replace("_", " "), str(s.planted), found, *numbers, s.note, style=style)
+        table.add_row(s.fault.replace("_", " "), "must stay" if s.kind == "false_drop" else s.kind, str(s.planted), found, *numbers, s.note, style=style)
     return table

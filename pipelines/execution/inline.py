@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .outcome import Outcome
-from .rowclock import RowClock, clock_dir
+from .rowclock import RowClock, clock_dir, read_clocks
 from .worker import GlobalTask, MapTask, ShardWorker
 
 
@@ -20,12 +20,15 @@ class InlineEngine:
         self._path = clock_dir("inline") / uuid.uuid4().hex
         self._worker = ShardWorker(dataset_url, options, cpus, RowClock(self._path))
         self._ended: list[Outcome] = []
+        self.peak_rss_bytes = 0
 
     def can_start(self, task: MapTask | GlobalTask) -> bool:
         return not self._ended
 
     def start(self, task: MapTask | GlobalTask) -> None:
         result = self._worker.run(task)
+        reading = read_clocks("inline", [self._path.name]).get(self._path.name)
+        self.peak_rss_bytes = max(self.peak_rss_bytes, reading.rss_bytes if reading else 0)
         self._ended.append(Outcome.of(task, result))
 
     def wait(self, seconds: float) -> Iterator[Outcome]:

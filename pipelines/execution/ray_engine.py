@@ -77,6 +77,9 @@ class RayEngine:
     Args:
         run_id: names the row clocks of this run.
         max_workers: most actors at once; default: what the cluster's CPUs allow.
+
+    Attributes:
+        peak_rss_bytes: largest resident size of any worker, looked at once a second.
     """
 
     name = "ray"
@@ -92,6 +95,7 @@ class RayEngine:
         self.ray, self._mine = connect(address)
         self.dataset_url, self.options, self.run_id = dataset_url, options, run_id
         self.max_workers = max_workers
+        self.peak_rss_bytes = 0
         self._slots: list[_Slot] = []
         self._count = 0
         self._here = self.ray.get_runtime_context().get_node_id()
@@ -218,6 +222,7 @@ class RayEngine:
                     self._kill(slot, "lost")
                 continue
             slot.reading = reading
+            self.peak_rss_bytes = max(self.peak_rss_bytes, reading.rss_bytes)
             resources = slot.task.bound.spec.resources
             if reading.seconds > _deadline(reading, resources.row_deadline_s):
                 self._kill(slot, "deadline")

@@ -182,22 +182,23 @@ class StageTiming:
 
 @dataclass(frozen=True)
 class FaultScore:
-    """Measured against planted truth: `planted` faults, of which `found`, and `false_alarms` besides."""
+    """Measured against planted truth.
+
+    Attributes:
+        fault: what was planted, or what must not be dropped.
+        kind: what sort of line this is, e.g. duplicate, degradation, must stay.
+        planted: cases there were; `found` of them were found (for `must stay`: wrongly dropped).
+        precision, recall: in 0..1; None where they do not apply.
+        note: what a reader must know, e.g. "no detector".
+    """
 
     fault: str
+    kind: str
     planted: int
     found: int
-    false_alarms: int
-    detector: str = ""
-
-    @property
-    def precision(self) -> float | None:
-        flagged = self.found + self.false_alarms
-        return self.found / flagged if flagged else None
-
-    @property
-    def recall(self) -> float | None:
-        return self.found / self.planted if self.planted else None
+    precision: float | None = None
+    recall: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

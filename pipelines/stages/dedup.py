@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from zcurate.curation.embedding.encoder import Mirror, mirror_of
 from zcurate.curation.errors import ConfigError, DatasetError
 from zcurate.curation.neighbors.dedup import (
     COLUMNS,
@@ -43,7 +44,8 @@ class Config(BaseModel):
 
     encoder: str | None = Field(
         None,
-        description="model string the embedding was made with; picks the threshold; default: the recipe's embed.model",
+        description="model string the embedding was made with; picks the threshold and the mirror; "
+        "default: the recipe's embed.model",
     )
     threshold: _Cosine | dict[str, _Cosine] | None = Field(
         None,
@@ -64,9 +66,14 @@ class Config(BaseModel):
         default_factory=lambda: list(KEEPER_ORDER),
         description="keeper order, most important first: pixels, bytes_per_pixel, file_bytes, caption_chars",
     )
+    mirror: bool = Field(
+        True,
+        description="also find copies mirrored left-right, where it is known what that does to the encoder's "
+        "vectors (`embedded`; learned encoders are left to see it themselves)",
+    )
 
 
-def settings_of(config: Config) -> Settings:
+def settings_of(config: Config, mirror: Mirror | None = None) -> Settings:
     """The settings a config stands for.
 
     Raises:
@@ -85,7 +92,7 @@ def settings_of(config: Config) -> Settings:
         raise ConfigError(f"dedup.keeper: use one or more of {', '.join(sorted(known))}, got {config.keeper}")
     try:
         return Settings(
-            chosen, floor, config.k, config.phash_radius, config.phash_min_bpp, tuple(config.keeper)
+            chosen, floor, config.k, config.phash_radius, config.phash_min_bpp, tuple(config.keeper), mirror
         )
     except ValueError as e:
         raise ConfigError(f"dedup: {e}") from e
@@ -103,7 +110,7 @@ class DedupStage:
         self.settings = settings
         self.spec = StageSpec(
             name="groups",
-            version=1,
+            version=2,
             reads=(VECTOR, *(qualified(c) for c in COLUMNS if c != "sample_id")),
             outputs={"groups": GROUPS_SCHEMA},
             config={
@@ -113,6 +120,7 @@ class DedupStage:
                 "phash_radius": settings.phash_radius,
                 "phash_min_bpp": settings.phash_min_bpp,
                 "keeper": list(settings.keeper_order),
+                "mirror": settings.mirror is not None,
             },
             where=where,
             side_tables={"neighbors": NEIGHBORS_SCHEMA},
@@ -132,7 +140,11 @@ class DedupStage:
         if not parts:
             return GlobalResult([], {"neighbors": NEIGHBORS_SCHEMA.empty_table()}, {"rows": 0})
         rows = pa.concat_tables(parts, promote_options="permissive")
-        vectors = _vectors(data, shards, rows.num_rows)
+        mirror = self.settings.mirror
+
+        def vectors(positions: np.ndarray) -> np.ndarray:
+            return _vectors(data, shards, rows.num_rows, positions, len(mirror.source) if mirror else None)
+
         result = deduplicate(rows, vectors, self.settings)
         lengths = [p.num_rows for p in parts]
         return GlobalResult(
@@ -140,8 +152,12 @@ class DedupStage:
         )
 
 
-def _vectors(data: GlobalInput, shards: list[str], n: int) -> np.ndarray:
-    """[n, d] in the dtype stored, filled shard by shard so that it is held once."""
+def _vectors(
+    data: GlobalInput, shards: list[str], n: int, positions: np.ndarray, dim: int | None
+) -> np.ndarray:
+    """[m, d] in the dtype stored, of the rows at `positions` of n; filled shard by shard: held once."""
+    place = np.full(n, -1, np.int64)
+    place[positions] = np.arange(len(positions))
     out: np.ndarray | None = None
     at = 0
     for shard in shards:
@@ -153,10 +169,16 @@ def _vectors(data: GlobalInput, shards: list[str], n: int) -> np.ndarray:
         width = column.type.list_size
         block = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
         if out is None:
-            out = np.empty((n, width), block.dtype)
+            out = np.empty((len(positions), width), block.dtype)
+            if dim not in (None, width):
+                raise ConfigError(
+                    f"{VECTOR} has {width} dimensions, but the encoder dedup takes it for has {dim}; set "
+                    "dedup.encoder to the embedding's own, or dedup.mirror to false"
+                )
         if width != out.shape[1]:
             raise DatasetError(f"shard {shard}: vectors of {width} dimensions, others have {out.shape[1]}")
-        out[at : at + len(block)] = block
+        places = place[at : at + len(block)]
+        out[places[places >= 0]] = block[places >= 0]
         at += len(block)
     assert out is not None
     return out
@@ -173,4 +195,5 @@ def build(config: Config, ctx: StageContext) -> GlobalStage:
     where = ("decisions/filter",) if ctx.has("decisions/filter") else ()
     if config.encoder is None:
         config = config.model_copy(update={"encoder": ctx.settings.get("embed", {}).get("model", "embedded")})
-    return DedupStage(settings_of(config), where)
+    mirror = mirror_of(ctx.encoder(config.encoder)) if config.mirror else None
+    return DedupStage(settings_of(config, mirror), where)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from zcurate.pipelines.context import StageContext
 
-VERSION = 1
+VERSION = 2
 
 
 class Config(BaseModel):

@@ -116,8 +116,7 @@ def stage_modules(tmp_path_factory):
     (package / "words.py").write_text(textwrap.dedent(STAGE))
     for name in ("total", "after"):
         (package / f"{name}.py").write_text(
-            "from .words import Config as Base, build\n"
-            f"class Config(Base):\n    kind: str = {name!r}\n"
+            f"from .words import Config as Base, build\nclass Config(Base):\n    kind: str = {name!r}\n"
         )
     return folder
 

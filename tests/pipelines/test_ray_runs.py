@@ -32,7 +32,12 @@ class Build:
     def start(self, *arguments, cwd=None):
         command = [ZCURATE, "build", str(self.recipe), "--json", *arguments]
         return subprocess.Popen(
-            command, env=self.env, cwd=cwd or self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            env=self.env,
+            cwd=cwd or self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     def run(self, *arguments, cwd=None):
@@ -107,7 +112,9 @@ def test_hangs_and_crashes_cost_their_own_row_only(tmp_path, stage_modules):
     assert {r["error_class"] for r in rows} == {"RowTimeout", "WorkerCrash", "ValueError"}
     code, record = Build(tmp_path, stage_modules, deadline_s=2, log=str(tmp_path / "log")).run()
     assert code == 3
-    assert record["stages"]["zcteststages.words"]["rows_computed"] == 0, "quarantined rows stay so until retried"
+    assert record["stages"]["zcteststages.words"]["rows_computed"] == 0, (
+        "quarantined rows stay so until retried"
+    )
 
 
 def test_memory_hogs_are_stopped_and_not_held_against_the_row(tmp_path, stage_modules):
@@ -261,7 +268,11 @@ def test_a_dataset_on_an_object_store(s3, tmp_path, tmp_path_factory, stage_modu
     build.recipe.write_text(yaml.safe_dump(words_recipe(url), sort_keys=False))
     code, record = build.run()
     assert (code, record["state"]) == (0, "done")
-    mine = {p: d.storage.get(p) for p in d.storage.walk("") if p.endswith(".parquet") and not p.startswith("_index")}
+    mine = {
+        p: d.storage.get(p)
+        for p in d.storage.walk("")
+        if p.endswith(".parquet") and not p.startswith("_index")
+    }
     assert mine == reference(tmp_path_factory, stage_modules, WORDS)
     code, record = build.run()
     assert record["stages"]["zcteststages.after"]["shards_run"] == 0

@@ -222,7 +222,7 @@ def synthetic_report() -> ReportData:
         balance=balance,
         errors=(ErrorClass("TruncatedImageError", "profile", 51, (("posters/shard-00012.tar#a81.jpg", "image file is truncated (113 bytes not processed)"), ("photos/IMG_2210.jpg", "premature end of JPEG data"))), ErrorClass("UnidentifiedImageError", "profile", 32, (("scans/0001.png", "cannot identify image file; it starts with '<!DOCTYPE html'"),)), ErrorClass("DeadlineExceeded", "caption", 11, (("photos/IMG_0044.jpg", "no answer within 60 s"),))),
         timings=(StageTiming("ingest", 2914, 0.42, version="1"), StageTiming("profile", 2914, 21.7, "pillow", "3", 83), StageTiming("filter", 2831, 0.11, version="2"), StageTiming("embed", 2496, 48.3, "embedded", "1"), StageTiming("dedup", 2496, 3.9, "faiss + leiden", "2"), StageTiming("ocr", 2118, 63.0, "rapidocr", "1", 0, 1200), StageTiming("caption", 2118, 9.2, "openai:local#captioner", "1", 11), StageTiming("balance", 2107, 0.2, version="1"), StageTiming("export", 2107, 2.8, "webdataset", "1")),
-        faults=(FaultScore("blur", 24, 23, 1, "sharpness"), FaultScore("noise", 18, 18, 0, "noise_sigma"), FaultScore("near duplicate", 40, 37, 0, "groups"), FaultScore("frame", 12, 11, 2, "border_variance"), FaultScore("corrupt file", 9, 9, 0, "profile errors")),
+        faults=(FaultScore("blur", "degradation", 24, 23, 0.96, 0.96), FaultScore("noise", "degradation", 18, 18, 1.0, 1.0), FaultScore("near duplicate", "duplicate", 40, 37, 1.0, 0.93), FaultScore("frame", "degradation", 12, 11, 0.85, 0.92), FaultScore("clean", "must stay", 90, 0, note="none dropped")),
     )  # fmt: skip
 
 
@@ -318,7 +318,7 @@ def test_hostile_text_stays_text() -> None:
         balance=Balance((ConceptShare(HOSTILE, 0.0, 0.0),), 0, 0.0),
         errors=(ErrorClass(HOSTILE, HOSTILE, 1, ((HOSTILE, HOSTILE),)),),
         timings=(StageTiming(HOSTILE, 1, 0.0, HOSTILE, HOSTILE),),
-        faults=(FaultScore(HOSTILE, 0, 0, 0, HOSTILE),),
+        faults=(FaultScore(HOSTILE, HOSTILE, 0, 0, note=HOSTILE),),
     )  # fmt: skip
     html = render_report(data)
     page = _Page(html)
