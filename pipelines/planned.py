@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from zcurate.curation.errors import ConfigError
 from zcurate.curation.stage import ExpandStage, GlobalStage
-from zcurate.curation.store import BoundStage, Limit, SourceInfo, bind
+from zcurate.curation.store import SAMPLES, BoundStage, Limit, SourceInfo, bind
+from zcurate.curation.store.expand import child_path
 
 from .context import StageContext
 from .recipe import Recipe
@@ -44,11 +45,13 @@ class PlannedStage:
 
     @property
     def primary(self) -> str:
-        """Path of the first output group."""
-        return self.bound.paths[next(iter(self.bound.spec.outputs))]
+        """Path of the first output group; of an expanding stage, the children's sample list."""
+        return self.output_paths[0]
 
     @property
     def output_paths(self) -> list[str]:
+        if self.kind == "expand":
+            return [f"{child_path(self.bound)}/{SAMPLES}"]
         return [self.bound.paths[g] for g in self.bound.spec.outputs]
 
 
@@ -66,7 +69,7 @@ class Plan:
     def used_paths(self) -> set[str]:
         used = set(self.paths.values())
         for s in self.stages:
-            used |= {s.bound.table_path(t) for t in s.bound.spec.side_tables}
+            used |= {s.bound.table_path(t) for t in s.bound.spec.side_tables} | set(s.output_paths)
         return used
 
 

@@ -18,7 +18,7 @@ from zcurate.curation.errors import ConfigError, MissingDependencyError
 #: Names of the stages a recipe may use -> module with `Config` and `build`.
 STAGES = {
     name: f"zcurate.pipelines.stages.{name}"
-    for name in ("profile", "filter", "embed", "dedup", "ocr", "caption", "concepts", "balance")
+    for name in ("profile", "filter", "embed", "dedup", "ocr", "caption", "concepts", "balance", "frames")
 }
 
 #: role -> engine prefix -> (module, class, package to install, does it take the text after ':').

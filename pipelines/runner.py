@@ -166,7 +166,7 @@ class Runner:
     # --- looking -----------------------------------------------------------------------
 
     def _look(self) -> None:
-        paths = {SAMPLES, *(p for s in self.plan.stages for p in s.bound.paths.values())}
+        paths = {SAMPLES, *(p for s in self.plan.stages for p in (*s.bound.paths.values(), *s.output_paths))}
         self._indexes = {p: self.dataset.index(p) for p in sorted(paths)}
         for shard, reason in self._indexes[SAMPLES].invalid.items():
             self.result.events.append(f"samples/{shard}: {reason}; ingest again to list its samples anew")
@@ -245,7 +245,7 @@ class Runner:
         shards = self.selection.shards if unit == ALL else [unit]
         index = self._indexes[self.plan.stages[i].primary]
         for shard in shards:
-            counts = index.metas[shard].counts
+            counts = index.metas[shard].counts or {"ok": index.metas[shard].rows}  # children have no status
             tally.rows_ok += counts.get("ok", 0)
             tally.rows_error += counts.get("error", 0)
             tally.rows_not_selected += counts.get("not_selected", 0)

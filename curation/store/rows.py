@@ -109,7 +109,7 @@ def run_map_shard(
     out_schema = _full_schema(bound.spec)
     fresh = empty = pa.table([pa.array([], f.type) for f in out_schema], schema=out_schema)
     if todo:
-        shifted = _ShardMonitor(monitor, given.positions[todo])
+        shifted = ShardMonitor(monitor, given.positions[todo])
         fresh = _checked(stage(given.table.take(todo), shifted), bound, len(todo), keys.take(todo))
         monitor.start(-1, -1)
     parts, source = [fresh], np.full(len(given.ids), -1, np.int64)
@@ -168,7 +168,7 @@ def spread(bound: BoundStage, table: pa.Table, positions: np.ndarray, keys: pa.A
     return pa.concat_tables([fresh, blank]).combine_chunks().take(source)
 
 
-class _ShardMonitor:
+class ShardMonitor:
     """Translates positions in a stage's table to positions in the shard."""
 
     def __init__(self, monitor: RowMonitor, positions: np.ndarray):

@@ -106,7 +106,11 @@ def _positions(dataset: Dataset, shard: str, order: int, last: dict, overlay: Ov
     dead, dropped, kept = [], [], []
     for i, sample_id in enumerate(ids):
         at = last.get(sample_id)
-        if sample_id is None or sample_id in overlay.removed or (at is not None and ((order, i) != at[:2] or at[2])):
+        if (
+            sample_id is None
+            or sample_id in overlay.removed
+            or (at is not None and ((order, i) != at[:2] or at[2]))
+        ):
             dead.append(i)
         elif sample_id in overlay.forced:
             (kept if overlay.forced[sample_id] else dropped).append(i)

@@ -41,6 +41,7 @@ def take_down(dataset: Dataset, ids: Iterable[bytes], author: str, reason: str) 
     # First the decision: if the rewriting is cut short, the rows are already out of every selection.
     add_decisions(dataset, "takedown", wanted, author, reason)
     content: set[bytes] = set()
+    affected: set[str] = set()
     for path in group_paths(dataset):
         index = dataset.index(path)
         for shard, meta in sorted(index.metas.items()):
@@ -56,6 +57,7 @@ def take_down(dataset: Dataset, ids: Iterable[bytes], author: str, reason: str) 
                     content.update(c for c in table.column("content_id").take(rows).to_pylist() if c)
                 if path == SAMPLES:
                     report.samples += hits
+                    affected.update([shard] if hits else [])
             if new is not None:
                 facts = dict(meta.facts)
                 if path == SAMPLES:
@@ -65,6 +67,10 @@ def take_down(dataset: Dataset, ids: Iterable[bytes], author: str, reason: str) 
                 index.add(shard, info, meta)
                 report.shards_rewritten += 1
         index.save()
+    # Children of a shard are made anew as a whole: what shows a removed parent goes at once.
+    for path in list(dataset.storage.walk("_children")):
+        if path.rsplit("/", 1)[-1].split(".")[0] in affected or "/_index/" in path:
+            dataset.storage.delete(path)
     report.content_ids = tuple(sorted(content))
     return report
 

@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from zcurate.curation.errors import ShardInvalidError, ZcurateError
+from zcurate.curation.stage import ExpandStage
 from zcurate.curation.store import Dataset
 from zcurate.curation.store.digest import row_keys
+from zcurate.curation.store.expand import run_expand_shard
 from zcurate.curation.store.lineage import BoundStage
 from zcurate.curation.store.rows import ShardResult, commit_groups, read_input, run_map_shard, spread
 from zcurate.curation.store.selection import ShardBase
@@ -82,6 +84,11 @@ class ShardWorker:
             self.clock.phase(READING)
             if task.probe_row is not None:
                 return self._probe(task, stage)
+            if isinstance(stage, ExpandStage):
+                place = (task.shard, task.base, task.inputs)
+                return [
+                    run_expand_shard(self.dataset, task.bound, stage, *place, self.clock, task.quarantined)
+                ]
             return [
                 run_map_shard(
                     self.dataset,
@@ -125,7 +132,8 @@ class ShardWorker:
         at = np.flatnonzero(given.positions == task.probe_row)
         if len(at):
             self.clock.start(task.probe_row, task.probe_row)
-            stage(given.table.take(at), _Fixed(self.clock, task.probe_row))
+            run = stage.expand if isinstance(stage, ExpandStage) else stage
+            run(given.table.take(at), _Fixed(self.clock, task.probe_row))
         return []
 
     def _run_global(self, task: GlobalTask, stage: Any) -> list[ShardResult]:

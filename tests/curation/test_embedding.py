@@ -11,7 +11,7 @@ import simplejpeg
 
 from zcurate.curation.embedding.cnclip import ChineseClipEncoder
 from zcurate.curation.embedding.embedded import EmbeddedEncoder
-from zcurate.curation.embedding.encoder import Encoder
+from zcurate.curation.embedding.encoder import Encoder, mirror_of
 from zcurate.curation.embedding.openclip import OpenClipEncoder
 from zcurate.curation.embedding.siglip import SiglipEncoder
 from zcurate.curation.errors import ConfigError
@@ -101,6 +101,32 @@ def test_embedded_sees_the_color_of_a_shirt(embedded):
 def test_embedded_flat_and_odd_shapes_are_finite(embedded, shape):
     vectors = embedded.encode_images([np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
     assert np.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(300, 400), (251, 337), (64, 64), (50, 67), (40, 500), (500, 40), (1, 900), (9, 1)]
+)
+def test_embedded_mirror_is_the_vector_of_the_mirrored_picture(embedded, height, width):
+    noise = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
+    pictures = [scene(5, height, width), noise]
+    found = embedded.mirror.apply(embedded.encode_images(pictures))
+    wanted = embedded.encode_images([np.ascontiguousarray(p[:, ::-1]) for p in pictures])
+    # OpenCV looks colors up in a table of CIELAB, so that the last bit of a pixel can move an entry
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    assert (found * wanted).sum(axis=1).min() > 1 - 1e-6
+
+
+def test_embedded_averages_the_side_that_shrinks_where_the_other_grows(embedded):
+    stripes = np.zeros((40, 640, 3), np.uint8)
+    stripes[:, ::2] = 255
+    grey = np.full((40, 64, 3), 128, np.uint8)
+    a, b = embedded.encode_images([stripes, grey])
+    assert a @ b > 0.999
+
+
+def test_learned_encoders_know_no_mirror(embedded):
+    assert mirror_of(embedded) is embedded.mirror
+    assert mirror_of(OpenClipEncoder("ViT-B-32/x")) is None
 
 
 # --- OpenCLIP -------------------------------------------------------------------------------------

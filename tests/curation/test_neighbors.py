@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zcurate.curation.neighbors.complete import complete
+from zcurate.curation.embedding.encoder import Mirror
+from zcurate.curation.neighbors.complete import MERGE_ABOVE, complete
 from zcurate.curation.neighbors.components import component_labels, members_of
 from zcurate.curation.neighbors.contract import contract_identical
 from zcurate.curation.neighbors.exact import knn_edges, undirected
 from zcurate.curation.neighbors.leiden import communities
+from zcurate.curation.neighbors.mirrored import halves
 from zcurate.curation.neighbors.phash import hamming_candidates
 from zcurate.curation.neighbors.vectors import pair_cosines
 
@@ -26,11 +28,23 @@ def around(rng, center, n, spread):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def naive_knn(x, k, floor):
+def random_mirror(rng, d):
+    """A signed permutation that is its own inverse: some components exchanged, some negated."""
+    pairs = rng.permutation(d)[: 2 * int(rng.integers(0, d // 2 + 1))].reshape(-1, 2)
+    source, sign = np.arange(d), rng.choice([-1.0, 1.0], d).astype(np.float32)
+    source[pairs[:, 0]], source[pairs[:, 1]] = pairs[:, 1], pairs[:, 0]
+    sign[pairs[:, 1]] = sign[pairs[:, 0]]
+    return Mirror(source, sign)
+
+
+def naive_knn(x, k, floor, mirror=None):
     x = x.astype(np.float64)
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
     # rows multiplied one by one: equal rows then have equal cosines
     cos = np.array([[np.float32((a * b).sum()) for b in x] for a in x])
+    if mirror is not None:
+        turned = np.array([[np.float32((a * b).sum()) for b in mirror.apply(x)] for a in x])
+        cos = np.maximum(cos, turned)
     found = {}
     for i, row in enumerate(cos):
         others = sorted((-c, j) for j, c in enumerate(row) if j != i and c >= floor)
@@ -45,15 +59,20 @@ def naive_knn(x, k, floor):
     st.integers(1, 9),
     st.integers(1, 50),
     st.sampled_from([np.float16, np.float32]),
+    st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-def test_knn_equals_naive(n, d, k, dtype, seed):
+def test_knn_equals_naive(n, d, k, dtype, mirrored, seed):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, d)).astype(dtype)
     x[rng.random(n) < 0.3] = x[0]  # exact copies: self must be removed by id, ties go by id
-    expected = naive_knn(x, k, 0.2)
+    mirror = random_mirror(rng, d) if mirrored else None
+    # With a mirror, equal cosines come from different products, and the naive sums part them at random:
+    # give every row all the others, so that no tie decides.
+    k = n if mirrored else k
+    expected = naive_knn(x, k, 0.2, mirror)
     for row_block, col_block in ((7, 5), (64, 64)):
-        edges = knn_edges(x, k, 0.2, row_block, col_block)
+        edges = knn_edges(x, k, 0.2, row_block, col_block, mirror)
         found = dict(zip(zip(edges.src.tolist(), edges.dst.tolist(), strict=True), edges.cos, strict=True))
         near_floor = {p for p, c in expected.items() if abs(c - 0.2) < 1e-6}
         assert {p for p in found if p not in near_floor} == {p for p in expected if p not in near_floor}
@@ -86,6 +105,49 @@ def test_cosines_do_not_depend_on_order_or_blocks():
     assert np.array_equal(a.dst, back.dst)
     assert np.array_equal(a.cos, back.cos)
     assert np.array_equal(a.cos, pair_cosines(x, a.dst, a.src))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.sampled_from([np.float16, np.float32]), st.integers(0, 2**32 - 1))
+def test_mirrored_cosines_are_symmetric_to_the_bit(d, dtype, seed):
+    rng = np.random.default_rng(seed)
+    mirror = random_mirror(rng, d)
+    x = rng.standard_normal((60, d)).astype(dtype)
+    i, j = np.triu_indices(60, 1)
+    s = pair_cosines(x, i, j, mirror=mirror)
+    assert np.array_equal(s, pair_cosines(x, j, i, mirror=mirror))
+    both = pair_cosines(np.concatenate([x, mirror.apply(x)]), i, j + 60)
+    assert np.allclose(s, np.maximum(pair_cosines(x, i, j), both), atol=1e-6)
+    even, odd = halves(x.astype(np.float64), mirror)
+    assert np.allclose(even @ even.T + odd @ odd.T, x.astype(np.float64) @ x.astype(np.float64).T)
+    assert np.allclose(
+        even @ even.T - odd @ odd.T, x.astype(np.float64) @ mirror.apply(x.astype(np.float64)).T
+    )
+    order = rng.permutation(60)
+    a, b = (knn_edges(y, 5, 0.0, 16, 16, mirror) for y in (x, x[order]))
+    back = undirected(order[b.src], order[b.dst], b.cos)
+    same = [np.array_equal(getattr(a, f), getattr(back, f)) for f in ("src", "dst", "cos")]
+    assert all(same) or d == 1  # one component: all cosines are 1, and ties go by position
+
+
+def test_a_mirror_must_be_its_own_inverse():
+    for source, sign in (([1, 2, 0], [1, 1, 1]), ([1, 0], [1, -1]), ([0, 0], [1, 1]), ([0], [2])):
+        with pytest.raises(ValueError, match="mirror"):
+            Mirror(np.array(source), np.array(sign, np.float32))
+
+
+def test_merged_nodes_turn_mirrored_members():
+    rng = np.random.default_rng(6)
+    mirror = random_mirror(rng, 64)
+    centers = unit(rng, 3, 64)
+    x = np.concatenate([around(rng, c, 120, 0.03) for c in centers])
+    x[::2] = mirror.apply(x[::2])
+    assert len(x) > MERGE_ABOVE
+    graph = complete(x, 0.94, -1.0, mirror)
+    assert len(graph.sizes) == 3
+    similar = np.maximum(x @ x.T, x @ mirror.apply(x).T)
+    for s, t, w in zip(graph.src, graph.dst, graph.weight, strict=True):
+        assert w == pytest.approx(similar[np.ix_(graph.node_of == s, graph.node_of == t)].sum())
 
 
 @settings(max_examples=60, deadline=None)

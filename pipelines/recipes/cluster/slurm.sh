@@ -36,6 +36,9 @@ head=${nodes[0]} # where Slurm runs this script
 port=${RAY_PORT:-$((20000 + SLURM_JOB_ID % 20000))}
 export RAY_TMPDIR=${RAY_TMPDIR:-/tmp/zc-$SLURM_JOB_ID}
 export RAY_USAGE_STATS_ENABLED=0
+# Whoever reaches a Ray cluster's ports can run code on it: a secret of this job keeps others out.
+export RAY_AUTH_MODE=token
+export RAY_AUTH_TOKEN=${RAY_AUTH_TOKEN:-$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')}
 # Set HEAD_IP yourself when the nodes have several networks and the first is not the fast one.
 head_ip=${HEAD_IP:-$( (getent ahostsv4 "$head"; hostname -I | tr ' ' '\n') | awk '/^[0-9]/ && !/^127\./ {print $1; exit}')}
 [[ -n $head_ip ]] || fail "no address found for $head; set HEAD_IP"
