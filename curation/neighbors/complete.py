@@ -6,9 +6,9 @@ weighted node first, which keeps large groups small: the sum of cosines between 
 is the dot product of their summed unit vectors.
 
 With a mirror the members of a node are first turned the way its leader faces, and two nodes are
-compared as wholes, as they are or one mirrored. That is the sum of the pairs' own similarities
-unless pairs of two such nodes disagree on which way is better; those are nearly symmetric pictures,
-for which both ways are nearly the same. A node of one member is exact.
+compared as wholes, as they are or one mirrored. The weight is then a lower bound of the sum over the
+pairs, and misses it only by the pairs that are nearer the other way; those lie where both ways are
+about equally near. Without merging it is exact.
 """
 
 from __future__ import annotations

@@ -147,7 +147,8 @@ def test_merged_nodes_turn_mirrored_members():
     assert len(graph.sizes) == 3
     similar = np.maximum(x @ x.T, x @ mirror.apply(x).T)
     for s, t, w in zip(graph.src, graph.dst, graph.weight, strict=True):
-        assert w == pytest.approx(similar[np.ix_(graph.node_of == s, graph.node_of == t)].sum())
+        pairs = similar[np.ix_(graph.node_of == s, graph.node_of == t)]
+        assert pairs.sum() - 1e-3 * pairs.size <= w <= pairs.sum() + 1e-9
 
 
 @settings(max_examples=60, deadline=None)
