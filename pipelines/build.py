@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zcurate.curation.errors import ConfigError
+from zcurate.curation.errors import ConfigError, ShardInvalidError
 from zcurate.curation.store import (
+    SAMPLES,
     AppendSummary,
     Dataset,
     Limit,
@@ -25,16 +27,17 @@ from zcurate.curation.store.samples import rows_per_shard_for
 from .execution.inline import InlineEngine
 from .planned import Plan, plan_stages
 from .progress import progress_for, stage_rows
-from .recipe import Recipe, SourceConfig
+from .recipe import Recipe, SourceConfig, check_target
 from .runlog import RunRecord, new_record, write_record
 from .runner import Runner, RunResult
 
+ENGINES = ("ray", "inline")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_QUARANTINED = 0, 1, 2, 3
 
 
 @dataclass
 class BuildOptions:
-    """How to run, as opposed to what to build."""
+    """How to run, as opposed to what to build. `until` ends the run behind that stage."""
 
     engine: str = "ray"
     address: str | None = None
@@ -45,6 +48,7 @@ class BuildOptions:
     redo_errors: bool = False
     ingest: bool = True
     export: bool = True
+    until: str | None = None
     quiet: bool = False
 
 
@@ -60,8 +64,19 @@ class BuildOutcome:
 
 
 def source_name(config: SourceConfig) -> str:
-    """The source's name: as given, or the last part of its root."""
-    return config.name or config.root.rstrip("/").rsplit("/", 1)[-1].split(".")[0] or "source"
+    """The source's name: as given, or the last part of its root with other characters as `-`.
+
+    Raises:
+        ConfigError: the name given is not one.
+    """
+    if config.name is None:
+        last = config.root.rstrip("/").rsplit("/", 1)[-1].split(".")[0]
+        return re.sub(r"[^\w-]+", "-", last).strip("-_")[:100] or "source"
+    if not re.fullmatch(r"[^\W_][\w.-]{0,99}", config.name):
+        raise ConfigError(
+            f"source name {config.name[:120]!r}: use letters, digits, '.', '-' and '_', beginning with a letter or digit"
+        )
+    return config.name
 
 
 def source_info(config: SourceConfig) -> SourceInfo:
@@ -75,9 +90,17 @@ def source_info(config: SourceConfig) -> SourceInfo:
 
 
 def ingest_source(
-    url: str, config: SourceConfig, rows_per_shard: int | None, options: dict[str, Any] | None = None
+    url: str,
+    config: SourceConfig,
+    rows_per_shard: int | None,
+    options: dict[str, Any] | None = None,
+    dataset_options: dict[str, Any] | None = None,
 ) -> tuple[Dataset, AppendSummary]:
-    """Bring a dataset up to date with one source; makes the dataset when there is none."""
+    """Bring a dataset up to date with one source; makes the dataset when there is none.
+
+    Args:
+        options, dataset_options: fsspec options of the source and of the dataset.
+    """
     from zcurate.curation.ingest import ListingCounts, SourceSpec, list_source
 
     info = source_info(config)
@@ -93,7 +116,7 @@ def ingest_source(
     batches = list_source(spec, counts)
     if rows_per_shard is None:
         rows_per_shard, batches = rows_per_shard_for(batches)
-    dataset = Dataset.create(url, rows_per_shard)
+    dataset = Dataset.create(url, rows_per_shard, dataset_options)
     register_source(dataset, info)
     summary = append(dataset, info.name, batches)
     summary.errors, summary.skipped_files = counts.errors, counts.skipped_extension + counts.skipped_hidden
@@ -108,49 +131,108 @@ def check_names(sources: Sequence[SourceConfig]) -> None:
 
 
 def build(recipe: Recipe, options: BuildOptions, command: str = "build") -> BuildOutcome:
-    """Ingest, run, export, report. Resumes by itself: what is done and current is not done again."""
+    """Ingest, run, export, report. Resumes by itself: what is done and current is not done again.
+
+    Raises:
+        ConfigError: anything wrong with the recipe or the options, before any work.
+    """
     started = time.monotonic()
-    check_names(recipe.sources)
+    check(recipe, options)
     record = new_record(recipe, command, options.engine)
-    # Everything about the stages is checked before the first byte is read.
-    infos = {i.name: i for i in (source_info(s) for s in recipe.sources)}
-    plan_stages(recipe, infos, options.limit)
+    record.limit, record.until = (asdict(options.limit) if options.limit else {}), options.until
     dataset = None
     if options.ingest and recipe.sources:
-        for source in recipe.sources:
-            dataset, summary = ingest_source(
-                recipe.dataset, source, recipe.rows_per_shard, recipe.storage_options
-            )
-            record.ingest[source_name(source)] = asdict(summary)
-    dataset = dataset or Dataset.open(recipe.dataset)
+        dataset = _ingest(recipe, record)
+    dataset = dataset or Dataset.open(recipe.dataset, _dataset_options(recipe))
     plan = plan_stages(recipe, read_sources(dataset), options.limit)
     record.folders = dict(plan.paths)
-    record.limit = asdict(options.limit) if options.limit else {}
     write_record(dataset, record)
-    result = run_plan(dataset, plan, options, record)
-    outcome = BuildOutcome(_exit_code(result, options), record, result, plan)
+    outcome = BuildOutcome(EXIT_FAILED, record, RunResult({}), plan)
+    try:
+        for attempt in (1, 2):
+            outcome.result = run_plan(dataset, plan.until(options.until), options, record)
+            try:
+                _finish(dataset, recipe, options, outcome, started)
+                break
+            except ShardInvalidError:
+                # A shard went bad after it was checked. The reader has noted it: run once more.
+                if attempt == 2:
+                    raise
+    except BaseException as e:
+        outcome.result.failed.append(f"{type(e).__name__}: {e}")
+        raise
+    finally:
+        _note(outcome, options, time.monotonic() - started)
+        write_record(dataset, record)
+    return outcome
+
+
+def check(recipe: Recipe, options: BuildOptions) -> None:
+    """Everything that can be known to be wrong before the first byte is read. Raises ConfigError."""
+    if options.engine not in ENGINES:
+        raise ConfigError(f"engine {options.engine!r} is not one of {', '.join(ENGINES)}")
+    if options.engine == "ray" and recipe.dataset.startswith("memory://"):
+        raise ConfigError("memory:// lives in one process: use --engine inline")
+    check_names(recipe.sources)
+    for export in recipe.export:
+        check_target(export)
+    infos = {i.name: i for i in (source_info(s) for s in recipe.sources)}
+    plan_stages(recipe, infos, options.limit).until(options.until)
+
+
+def _ingest(recipe: Recipe, record: RunRecord) -> Dataset:
+    """List every source. Damaged sample shards are put aside once all sources have been listed anew."""
+    for source in recipe.sources:
+        dataset, summary = ingest_source(
+            recipe.dataset, source, recipe.rows_per_shard, recipe.storage_options, _dataset_options(recipe)
+        )
+        record.ingest[source_name(source)] = asdict(summary)
+    if set(read_sources(dataset)) <= {source_name(s) for s in recipe.sources}:
+        for shard in dataset.samples().invalid:
+            aside = f"_damaged/samples-{shard}-{record.run_id}.parquet"
+            path = f"{SAMPLES}/{shard}.parquet"
+            dataset.storage.put(aside, dataset.storage.get(path))
+            dataset.storage.delete(path)
+            record.events.append(f"{path} was damaged: its samples are listed anew; put aside as {aside}")
+    return dataset
+
+
+def _dataset_options(recipe: Recipe) -> dict[str, Any]:
+    return dict(recipe.storage_options) if "://" in recipe.dataset else {}
+
+
+def _finish(
+    dataset: Dataset, recipe: Recipe, options: BuildOptions, outcome: BuildOutcome, started: float
+) -> None:
+    """Exports and report, once all stages are done. The report reads the record, so that comes first."""
+    if not outcome.result.complete:
+        return
+    if options.export:
+        from .exporting import run_exports
+
+        outcome.record.exports = run_exports(dataset, recipe, outcome.plan, options.limit)
+    if recipe.report and dataset.storage.local and options.until is None:
+        _note(outcome, options, time.monotonic() - started)
+        write_record(dataset, outcome.record)
+        outcome.report = dataset.storage.local / "report.html"
+        from .reporting import write_report
+
+        write_report(recipe.dataset, outcome.report)
+
+
+def _note(outcome: BuildOutcome, options: BuildOptions, seconds: float) -> None:
+    """Write down in the record how the run went."""
+    record, result = outcome.record, outcome.result
     record.stages = {
         r["stage"]: {**r, **_seconds(result, r["stage"])} for r in stage_rows(result, result.pending)
     }
-    record.quarantined, record.failed, record.events = (
-        list(map(list, result.quarantined)),
-        result.failed,
-        result.events,
-    )
+    record.quarantined = [list(q) for q in result.quarantined]
+    record.failed = result.failed
+    record.events += [e for e in result.events if e not in record.events]
     record.peak_worker_rss_bytes = result.peak_rss_bytes
-    if result.complete and options.export:
-        from .exporting import run_exports
-
-        record.exports = run_exports(dataset, recipe, plan, options.limit)
     record.state = "drained" if result.drained else "failed" if result.failed else "done"
-    record.exit_code = outcome.exit_code
-    record.seconds = round(time.monotonic() - started, 3)
-    write_record(dataset, record)
-    if recipe.report and result.complete and dataset.storage.local:
-        from .reporting import write_report
-
-        outcome.report = write_report(recipe.dataset, dataset.storage.local / "report.html")
-    return outcome
+    outcome.exit_code = record.exit_code = _exit_code(outcome, options)
+    record.seconds = round(seconds, 3)
 
 
 def run_plan(dataset: Dataset, plan: Plan, options: BuildOptions, record: RunRecord) -> RunResult:
@@ -160,16 +242,12 @@ def run_plan(dataset: Dataset, plan: Plan, options: BuildOptions, record: RunRec
     if options.engine == "inline":
         engine: Any = InlineEngine(url, storage_options)
         silence: Any = contextlib.nullcontext()
-    elif options.engine == "ray":
-        if dataset.storage.url.startswith("memory://"):
-            raise ConfigError("memory:// lives in one process: use --engine inline")
+    else:
         from .execution.ray_engine import RayEngine
 
         # Ray prints a paragraph to stdout for every worker that dies; the runner has its own word for it.
         silence = contextlib.redirect_stdout(io.StringIO())
         engine = RayEngine(url, storage_options, record.run_id, options.address, options.max_workers)
-    else:
-        raise ConfigError(f"engine {options.engine!r} is not one of ray, inline")
     with silence:
         try:
             return Runner(dataset, plan, engine, options.limit, options.redo_errors, progress).run()
@@ -179,12 +257,14 @@ def run_plan(dataset: Dataset, plan: Plan, options: BuildOptions, record: RunRec
             engine.close()
 
 
-def _exit_code(result: RunResult, options: BuildOptions) -> int:
-    """0 all done; 3 finished with error rows (0 if they are few enough); 1 otherwise."""
+def _exit_code(outcome: BuildOutcome, options: BuildOptions) -> int:
+    """0 all done; 3 finished with error rows (0 if they are few enough) or unreadable originals; 1 otherwise."""
+    result = outcome.result
     if not result.complete:
         return EXIT_FAILED
     bad = max((t.rows_error / max(1, t.rows_ok + t.rows_error) for t in result.tallies.values()), default=0.0)
-    return EXIT_QUARANTINED if bad > options.max_quarantined else EXIT_OK
+    unreadable = any(e["unreadable"] for e in outcome.record.exports)
+    return EXIT_QUARANTINED if bad > options.max_quarantined or unreadable else EXIT_OK
 
 
 def _seconds(result: RunResult, name: str) -> dict[str, Any]:

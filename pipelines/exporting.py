@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.curation.errors import ConfigError
+from zcurate.curation.errors import DatasetError
 from zcurate.curation.export import (
     ExportFacts,
     ParquetOptions,
@@ -20,13 +20,14 @@ from zcurate.curation.export import (
     export_webdataset,
     write_uids,
 )
+from zcurate.curation.export.rows import Intake
 from zcurate.curation.stage import OK
 from zcurate.curation.store import Dataset, Limit, read_sources
 from zcurate.curation.store.digest import json_digest
 
 from .context import StageContext
 from .planned import Plan
-from .recipe import ExportConfig, Recipe
+from .recipe import ExportConfig, Recipe, check_target
 from .view import View
 
 _SAMPLES = (
@@ -53,18 +54,20 @@ def export_one(view: View, config: ExportConfig, facts: ExportFacts | None = Non
     Raises:
         ConfigError: the target is not on local disk.
     """
-    if "://" in config.out:
-        raise ConfigError(
-            f"export.out {config.out!r}: exports go to local disk; copy the finished folder from there"
-        )
+    check_target(config)
+    check_finished(view)
     facts = facts or export_facts(view)
     out = Path(config.out)
     context = StageContext(read_sources(view.dataset), storage_options=view.recipe.storage_options)
     if config.format == "datacomp":
         out.mkdir(parents=True, exist_ok=True)
-        ids = [i for t in export_rows(view) for i in t.column("sample_id").to_pylist()]
+        intake = Intake(config.allow_model_origin, config.include_placeholders)
+        ids = [row.sample_id for row in intake.rows(export_rows(view))]
         write_uids(out / "uids.npy", ids)
-        return {"format": "datacomp", "out": str(out.absolute()), "rows": len(ids), "files": 1}
+        return {
+            **{"format": "datacomp", "out": str(out.absolute()), "rows": len(ids), "files": 1},
+            **{"refused_model_origin": intake.refused_model_origin, "unreadable": 0},
+        }
     with context.blobs() as blobs:
         if config.format == "webdataset":
             options = WebDatasetOptions(
@@ -90,6 +93,18 @@ def export_one(view: View, config: ExportConfig, facts: ExportFacts | None = Non
         "refused_model_origin": summary.refused_model_origin,
         "unreadable": summary.unreadable,
     }
+
+
+def check_finished(view: View) -> None:
+    """Raises DatasetError when a stage of the recipe has shards to do: the export would lack their rows."""
+    for stage in view.plan.stages:
+        done = view.dataset.index(stage.primary).metas
+        left = [s for s in view.selection.shards if s not in done]
+        if left:
+            raise DatasetError(
+                f"stage {stage.name!r} of the recipe is not done ({len(left)} of {len(view.selection.shards)} shards "
+                "to go): run 'zcurate build' with the recipe, or 'zcurate retry' on the dataset"
+            )
 
 
 def export_rows(view: View) -> Iterator[pa.Table]:

@@ -12,14 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from zcurate.curation.errors import ConfigError, DatasetError, SampleError
-from zcurate.curation.store import SAMPLES, Dataset, Limit, read_sources
+from zcurate.curation.store import SAMPLES, Dataset, Limit, read_selection, read_sources
 from zcurate.curation.store.maintenance import GroupDiff, diff, errors, garbage
-from zcurate.curation.store.selection import base_mask
 
 from .context import StageContext
 from .planned import plan_stages
-from .recipe import Recipe
-from .runlog import all_records, latest_record
+from .runlog import all_records, latest_record, parse_recipe
 from .view import View, open_view
 
 _PREFIX = {"decisions/filter": "filter", "groups": "dedup", "weights": "balance", "captions": "caption"}
@@ -39,21 +37,17 @@ def status_of(url: str) -> dict[str, Any]:
         "damaged": {f"samples/{s}": r for s, r in samples.invalid.items()},
         "last_run": None,
     }
+    selection = read_selection(dataset, samples)
+    facts["live"] = sum(selection.rows[s] - len(b.dead) for s, b in selection.bases.items())
     if record is None:
-        facts["live"] = facts["samples"]
         return facts
-    view = open_view(url)
-    facts["live"] = sum(
-        int(base_mask(b, dataset.read(SAMPLES, s, ["sample_id"]).column(0)).sum())
-        for s, b in view.selection.bases.items()
-    )
+    view = open_view(url, strict=False)
     for stage in view.plan.stages:
         index = dataset.index(stage.primary)
-        counts = {
-            k: sum(m.counts.get(k, 0) for m in index.metas.values()) for k in ("ok", "error", "not_selected")
-        }
+        metas = [m for s, m in index.metas.items() if s in view.selection.bases]
+        counts = {k: sum(m.counts.get(k, 0) for m in metas) for k in ("ok", "error", "not_selected")}
         facts["stages"].append(
-            {"stage": stage.name, "path": stage.primary, "shards_done": len(index.metas), **counts}
+            {"stage": stage.name, "path": stage.primary, "shards_done": len(metas), **counts}
         )
         facts["damaged"] |= {f"{stage.primary}/{s}": r for s, r in index.invalid.items()}
     facts["last_run"] = {
@@ -66,7 +60,7 @@ def error_rows(url: str) -> Iterator[dict[str, Any]]:
     """Every error row of the newest run: where, which file, what."""
     view = open_view(url)
     paths = [p for stage in view.plan.stages for p in stage.output_paths[:1]]
-    for table in errors(view.dataset, paths):
+    for table in errors(view.dataset, paths, view.selection.shards):
         shard = table.column("shard")[0].as_py()
         places = view.dataset.read(SAMPLES, shard, ["source", "uri", "member"]).take(table.column("row"))
         for row, place in zip(table.to_pylist(), places.to_pylist(), strict=True):
@@ -292,15 +286,15 @@ def garbage_of(url: str, keep_runs: int) -> tuple[Dataset, list[str]]:
     sources = read_sources(dataset)
     used: set[str] = set()
     seen: list[dict[str, str]] = []
+    whole = False
     for record in reversed(all_records(dataset)):
-        if record.folders in seen or not record.folders:
+        # A trial run must not make garbage of the newest whole one.
+        needed = not whole and not record.limit
+        if record.folders in seen or not record.folders or (len(seen) >= keep_runs and not needed):
             continue
-        if len(seen) == keep_runs:
-            break
+        whole |= not record.limit
         seen.append(record.folders)
-        plan = plan_stages(
-            Recipe.model_validate(record.recipe), sources, Limit(**record.limit) if record.limit else None
-        )
+        plan = plan_stages(parse_recipe(record), sources, Limit(**record.limit) if record.limit else None)
         used |= plan.used_paths() | set(record.folders.values())
     return dataset, garbage(dataset, used)
 

@@ -66,6 +66,13 @@ class Plan:
         """Folder of a group in this plan, None when no stage writes it."""
         return self.paths.get(group)
 
+    def until(self, stage: str | None) -> Plan:
+        """The same plan, cut off behind a stage; folders stay known."""
+        if stage is None:
+            return self
+        names = [s.name for s in self.stages]
+        return Plan(self.stages[: names.index(stage) + 1], self.paths)
+
     def used_paths(self) -> set[str]:
         used = set(self.paths.values())
         for s in self.stages:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from zcurate.curation.errors import DatasetError, ZcurateError
 from zcurate.curation.store import Dataset, Limit, read_selection, read_sources
+from zcurate.curation.store.selection import ShardBase
 
 from .build import check_names, source_info
 from .planned import PlannedStage, plan_stages
-from .recipe import Recipe
+from .recipe import Recipe, check_target
 from .runlog import all_records
 
 #: Rows per second of one worker, for stages that this dataset has no measurement of. Orders of
@@ -75,17 +76,21 @@ def preflight(recipe: Recipe, limit: Limit) -> Preflight:
             sources[info.name] = info
         except ZcurateError as e:
             report.missing.append(f"source {config.root}: {e}")
+    for export in recipe.export:
+        check_target(export)
     plan = plan_stages(recipe, sources, limit)
     _check_machine(recipe, report)
     dataset = None
     try:
         dataset = Dataset.open(recipe.dataset)
     except DatasetError:
-        report.warnings.append("not ingested yet: rows are listed by the build, or now with 'zcurate ingest'")
+        report.warnings.append("not ingested yet: rows are counted from the sources' listings")
     if dataset is not None:
         plan = plan_stages(recipe, read_sources(dataset), limit)
         selection = read_selection(dataset, dataset.samples(), limit)
-        report.rows = sum(selection.rows.values())
+        report.rows = sum(_in_scope(b, selection.rows[s]) for s, b in selection.bases.items())
+    elif not report.missing:
+        report.rows = _listed(recipe, limit, report)
     rates = _measured_rates(dataset) if dataset else {}
     for stage in plan.stages:
         report.stages.append(_estimate(stage, dataset, report.rows or 0, rates, report.workers))
@@ -95,6 +100,30 @@ def preflight(recipe: Recipe, limit: Limit) -> Preflight:
             f"disk: about {need / 1e9:.1f} GB needed, {report.free_bytes / 1e9:.1f} GB free"
         )
     return report
+
+
+def _in_scope(base: ShardBase, rows: int) -> int:
+    """Rows of a shard that a run would look at; a fraction is an expectation."""
+    end = rows if base.cut is None else base.cut
+    live = end - sum(p < end for p in base.dead)
+    return live if base.fraction is None else round(live * base.fraction)
+
+
+def _listed(recipe: Recipe, limit: Limit, report: Preflight) -> int | None:
+    """Rows the sources would give, from listing them without opening an image."""
+    from zcurate.curation.ingest import SourceSpec, list_source
+
+    total = 0
+    for config in recipe.sources:
+        try:
+            info = source_info(config)
+            total += sum(b.num_rows for b in list_source(SourceSpec(info.name, info.root, info.kind)))
+        except ZcurateError as e:
+            report.missing.append(f"source {config.root}: {e}")
+            return None
+    if limit.rows is not None:
+        return min(total, limit.rows)
+    return total if limit.fraction is None else round(total * limit.fraction)
 
 
 def _measured_rates(dataset: Dataset) -> dict[str, float]:

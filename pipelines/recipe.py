@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zcurate.curation.errors import ConfigError
 
+_SECRET = re.compile(r"key|secret|token|passw|credential|sas", re.I)
 _PARAM = re.compile(r"\$\{(\w+)\}")
+#: Parameters that may be left without a value: the field they stand for has none then.
+_OPTIONAL = ("license", "block")
 BUNDLED = Path(__file__).parent / "recipes"
 
 
@@ -41,6 +44,14 @@ class ExportConfig(BaseModel):
     images: bool = Field(True, description="Parquet only: include the original bytes")
 
 
+def check_target(config: ExportConfig) -> None:
+    """Raises ConfigError when an export cannot be written where it says."""
+    if "://" in config.out:
+        raise ConfigError(
+            f"export.out {config.out!r}: exports go to local disk; copy the finished folder from there"
+        )
+
+
 class Recipe(BaseModel):
     """A whole build."""
 
@@ -55,9 +66,34 @@ class Recipe(BaseModel):
     stages: dict[str, dict[str, Any]] = Field(description="stage name -> its settings, in order")
     export: list[ExportConfig] = Field(default_factory=list)
     block: str | None = Field(None, description="file of content ids (hex, one a line) that are refused")
-    storage_options: dict[str, Any] = Field(default_factory=dict, description="fsspec options (no secrets)")
+    storage_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="fsspec options, e.g. endpoint_url; secrets come from the environment",
+    )
     revisions: dict[str, str] = Field(default_factory=dict, description="model string -> revision")
     report: bool = True
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _empty_settings(cls, value: Any) -> Any:
+        """`profile:` with nothing behind it means its defaults."""
+        return {k: {} if v is None else v for k, v in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("storage_options")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Recipes are copied into run records, so they must not hold keys."""
+        for path in _key_paths(value):
+            if _SECRET.search(path.rsplit(".", 1)[-1]):
+                raise ValueError(f"{path!r} looks like a secret; give it through the environment instead")
+        return value
+
+
+def _key_paths(value: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for k, v in value.items():
+            yield f"{prefix}{k}"
+            yield from _key_paths(v, f"{prefix}{k}.")
 
 
 def load_recipe(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
@@ -77,8 +113,10 @@ def load_recipe(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
         file = bundled
     try:
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
         raise ConfigError(f"{file}: not YAML: {e}") from e
+    except OSError as e:
+        raise ConfigError(f"{file}: cannot be read: {e.strerror}") from e
     return build_recipe(raw, str(file), sets)
 
 
@@ -86,9 +124,12 @@ def build_recipe(raw: Any, where: str, sets: Sequence[str] = ()) -> Recipe:
     """Check a recipe given as plain values. Raises ConfigError."""
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}: a recipe is a mapping with name, dataset, sources and stages")
+    if not isinstance(raw.get("params") or {}, dict):
+        raise ConfigError(f"{where}: params is a mapping of names to values")
+    raw = {**raw, "params": dict(raw.get("params") or {})}
     for item in sets:
         _apply(raw, item, where)
-    params = raw.get("params") or {}
+    params = raw["params"]
     raw = {**_substitute({k: v for k, v in raw.items() if k != "params"}, params, where), "params": params}
     try:
         return Recipe.model_validate(raw)
@@ -101,34 +142,48 @@ def _apply(raw: dict[str, Any], item: str, where: str) -> None:
     key, eq, text = item.partition("=")
     if not eq or not key:
         raise ConfigError(f"--set {item!r}: write NAME=VALUE")
+    params = raw["params"]
+    if key in params and (params[key] is None or isinstance(params[key], str)):
+        params[key] = text  # paths and names as they are: YAML would cut 'a #b' and read 2024 as a number
+        return
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, RecursionError) as e:
         raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from e
-    params = raw.setdefault("params", {})
     if key in params:
         params[key] = value
         return
+    at, last = _walk(raw, key, where)
+    at[last] = value
+
+
+def _walk(raw: dict[str, Any], key: str, where: str) -> tuple[Any, Any]:
+    """The container and the key in it that a dotted path names. Keys that hold dots themselves match whole."""
     parts = key.split(".")
-    at: Any = raw
-    for i, part in enumerate(parts[:-1]):
-        if isinstance(at, list) and part.isdigit() and int(part) < len(at):
-            at = at[int(part)]
-            continue
-        if not isinstance(at, dict) or part not in at:
-            known = ", ".join(map(str, at)) if isinstance(at, dict) else f"items 0..{len(at) - 1}"
-            raise ConfigError(
-                f"--set {key}: no {'.'.join(parts[: i + 1])!r} in {where}; there is {known or 'nothing'}"
-            )
-        if at[part] is None:
-            at[part] = {}
-        at = at[part]
-    if len(parts) == 1 and key not in Recipe.model_fields:
-        names = ", ".join([*params, *Recipe.model_fields])
+    if parts[0] not in Recipe.model_fields:
+        names = ", ".join([*raw["params"], *Recipe.model_fields])
         raise ConfigError(f"--set {key}: neither a parameter nor a field of {where}; there is {names}")
-    if not isinstance(at, dict):
-        raise ConfigError(f"--set {key}: {'.'.join(parts[:-1])} is not a mapping")
-    at[parts[-1]] = value
+    at: Any = raw
+    while True:
+        if isinstance(at, list):
+            if not parts[0].isdigit() or int(parts[0]) >= len(at):
+                raise ConfigError(
+                    f"--set {key}: {parts[0]!r} is not one of the items 0..{len(at) - 1} in {where}"
+                )
+            step: Any = int(parts.pop(0))
+        elif isinstance(at, dict):
+            n = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in at), 1)
+            step, parts = ".".join(parts[:n]), parts[n:]
+            if parts and step not in at:
+                known = ", ".join(map(str, at)) or "nothing"
+                raise ConfigError(f"--set {key}: no {step!r} in {where}; there is {known}")
+        else:
+            raise ConfigError(f"--set {key}: {parts[0]!r} is looked for in {at!r}, which is not a mapping")
+        if not parts:
+            return at, step
+        if at[step] is None:
+            at[step] = {}
+        at = at[step]
 
 
 def _substitute(value: Any, params: dict[str, Any], where: str) -> Any:
@@ -148,6 +203,8 @@ def _substitute(value: Any, params: dict[str, Any], where: str) -> Any:
         return str(params[name])
 
     whole = _PARAM.fullmatch(value)
-    if whole and not isinstance(params.get(whole.group(1)), str | None):
+    if whole and isinstance(params.get(whole.group(1)), bool | int | float):
         return params[whole.group(1)]  # keeps numbers and booleans
+    if whole and whole.group(1) in _OPTIONAL and params.get(whole.group(1), "") is None:
+        return None
     return _PARAM.sub(one, value)

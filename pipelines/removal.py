@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zcurate.curation.errors import DatasetError
 from zcurate.curation.export import remove_from_export
 from zcurate.curation.store import Dataset
 from zcurate.curation.store.takedown import take_down
@@ -16,21 +18,35 @@ from .runlog import all_records
 def remove_samples(
     url: str, ids: Sequence[bytes], author: str, reason: str, exports: Sequence[Path] = ()
 ) -> dict[str, Any]:
-    """Remove samples from groups, side tables, recorded exports and the ones given, and the report."""
+    """Remove samples from the report, groups, side tables, and exports: those recorded, those that lie in
+    the dataset's folder, and the ones given. Exports that are not where they were are named."""
     dataset = Dataset.open(url)
-    report = take_down(dataset, ids, author, reason)
-    recorded = {e["out"] for r in all_records(dataset) for e in r.exports}
-    cleaned = {}
-    for path in sorted(recorded | {str(p.absolute()) for p in exports}):
-        if Path(path).is_dir():
-            cleaned[path] = remove_from_export(path, set(ids))
     # A report shows thumbnails and texts of single samples; it is made anew by the next build.
     dataset.storage.delete("report.html")
+    report = take_down(dataset, ids, author, reason)
+    cleaned, lost = {}, []
+    for path in sorted(_known_exports(dataset) | {str(p.absolute()) for p in exports}):
+        try:
+            cleaned[path] = remove_from_export(path, set(ids))
+        except DatasetError:
+            lost.append(path)
     return {
         "samples": report.samples,
-        "unknown": len(set(ids)) - report.samples,
+        "unknown": report.unknown,
         "shards_rewritten": report.shards_rewritten,
         "table_rows": report.table_rows,
         "content_ids": [c.hex() for c in report.content_ids],
         "exports": cleaned,
+        "not_found": lost,
     }
+
+
+def _known_exports(dataset: Dataset) -> set[str]:
+    """Folders of exports. A record made elsewhere (the dataset was copied) speaks of another's exports."""
+    found: set[str] = set()
+    for record in all_records(dataset):
+        here = os.path.abspath(str(record.recipe.get("dataset", ""))) == dataset.storage.url
+        found |= {e["out"] for e in record.exports} if here else set()
+    if dataset.storage.local:
+        found |= {str(p.parent) for p in dataset.storage.local.rglob("export.json")}
+    return found

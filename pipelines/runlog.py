@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import secrets
 import time
@@ -10,8 +11,10 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from pydantic import ValidationError
+
 from zcurate.curation.errors import DatasetError
-from zcurate.curation.store import Dataset
+from zcurate.curation.store import Dataset, Limit
 
 from .recipe import Recipe
 
@@ -37,6 +40,7 @@ class RunRecord:
         run_id: `<UTC time>-<random>`; also the file's name.
         recipe: the recipe after all settings were applied.
         folders: group -> folder in this run.
+        until: the run ended behind this stage; the recipe is whole all the same.
         state: running | done | failed | drained.
         stages: stage -> counts, seconds and rates.
         exports: directories written, with counts.
@@ -46,6 +50,7 @@ class RunRecord:
     recipe: dict[str, Any]
     command: str = ""
     limit: dict[str, Any] = field(default_factory=dict)
+    until: str | None = None
     engine: str = "ray"
     folders: dict[str, str] = field(default_factory=dict)
     state: str = "running"
@@ -108,13 +113,43 @@ def all_records(dataset: Dataset) -> list[RunRecord]:
 
 
 def recorded_recipe(dataset: Dataset) -> Recipe:
-    """The recipe of the newest run. Raises DatasetError when nothing was ever run here."""
+    """The recipe of the newest run, with paths inside the dataset following it when it was moved or copied.
+
+    Raises:
+        DatasetError: nothing was ever run here, or its record is of another version.
+    """
     record = latest_record(dataset)
     if record is None:
         raise DatasetError(
             f"{dataset.storage.url}: nothing was run here yet; start with 'zcurate build RECIPE'"
         )
-    return Recipe.model_validate(record.recipe)
+    return relocated(parse_recipe(record), dataset)
+
+
+def recorded_limit(dataset: Dataset) -> Limit:
+    """The trial-run limit of the newest run."""
+    record = latest_record(dataset)
+    return Limit(**record.limit) if record and record.limit else Limit()
+
+
+def parse_recipe(record: RunRecord) -> Recipe:
+    """The recipe of a record. Raises DatasetError."""
+    try:
+        return Recipe.model_validate(record.recipe)
+    except ValidationError as e:
+        problems = f"{e.error_count()} problems"
+        raise DatasetError(f"{record.path}: its recipe is not one of this version ({problems})") from e
+
+
+def relocated(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """The recipe with exports that lie inside the dataset's old place moved to where it is now."""
+    old, new = os.path.abspath(recipe.dataset), dataset.storage.url
+    exports = []
+    for e in recipe.export:
+        inside = os.path.relpath(os.path.abspath(e.out), old)
+        moved = dataset.storage.local is not None and not inside.startswith("..") and old != new
+        exports.append(e.model_copy(update={"out": os.path.join(new, inside)}) if moved else e)
+    return recipe.model_copy(update={"dataset": new, "export": exports})
 
 
 def _versions() -> dict[str, str]:

@@ -134,6 +134,7 @@ class Runner:
         self._queued: set[tuple[int, str]] = set()
         self._running: dict[int, tuple[int, str]] = {}
         self._trouble: dict[tuple[int, str], _Trouble] = defaultdict(_Trouble)
+        self._counted: dict[tuple[int, str], Mapping[str, int]] = {}
         self._redone: set[tuple[int, str]] = set()
         self._probes: dict[int, int] = {}
         self._number = 0
@@ -168,8 +169,8 @@ class Runner:
     def _look(self) -> None:
         paths = {SAMPLES, *(p for s in self.plan.stages for p in (*s.bound.paths.values(), *s.output_paths))}
         self._indexes = {p: self.dataset.index(p) for p in sorted(paths)}
-        for shard, reason in self._indexes[SAMPLES].invalid.items():
-            self.result.events.append(f"samples/{shard}: {reason}; ingest again to list its samples anew")
+        for reason in self._indexes[SAMPLES].invalid.values():
+            self.result.failed.append(f"{reason}; build again with its source: its samples are listed anew")
         self.selection = read_selection(self.dataset, self._indexes[SAMPLES], self.limit)
         groups = self.dataset.groups()
         for i, stage in enumerate(self.plan.stages):
@@ -241,22 +242,28 @@ class Runner:
 
     def _finish(self, i: int, unit: str, ran: bool) -> None:
         self._done[i].add(unit)
-        tally = self.result.tallies[self.plan.stages[i].name]
-        shards = self.selection.shards if unit == ALL else [unit]
-        index = self._indexes[self.plan.stages[i].primary]
-        for shard in shards:
-            counts = index.metas[shard].counts or {"ok": index.metas[shard].rows}  # children have no status
-            tally.rows_ok += counts.get("ok", 0)
-            tally.rows_error += counts.get("error", 0)
-            tally.rows_not_selected += counts.get("not_selected", 0)
+        self._count(i, unit, 1)
         if not ran:
-            tally.shards_done_before += len(shards)
+            tally = self.result.tallies[self.plan.stages[i].name]
+            tally.shards_done_before += len(self.selection.shards) if unit == ALL else 1
         for k in self._downstream(i):
             # Behind a barrier every shard becomes ready at once; in front of one, only the whole can.
             after_global = self.plan.stages[i].kind == "global" and self.plan.stages[k].kind != "global"
             units = self.selection.shards if after_global else [unit]
             for u in [ALL] if self.plan.stages[k].kind == "global" else units:
                 self._consider(k, u)
+
+    def _count(self, i: int, unit: str, sign: int) -> None:
+        """Add the rows of a finished unit to its stage's counts, or take them off again."""
+        tally = self.result.tallies[self.plan.stages[i].name]
+        for shard in self.selection.shards if unit == ALL else [unit]:
+            counts = self._counted.pop((i, shard), None) if sign < 0 else None
+            if sign > 0:
+                meta = self._indexes[self.plan.stages[i].primary].metas[shard]
+                counts = self._counted[i, shard] = meta.counts or {"ok": meta.rows}  # children have no status
+            for name in ("ok", "error", "not_selected"):
+                value = getattr(tally, f"rows_{name}") + sign * (counts or {}).get(name, 0)
+                setattr(tally, f"rows_{name}", value)
 
     # --- feeding -----------------------------------------------------------------------
 
@@ -402,6 +409,8 @@ class Runner:
         for j, stage in enumerate(self.plan.stages):
             if path in stage.output_paths:
                 unit = ALL if stage.kind == "global" else shard
+                if unit in self._done[j]:
+                    self._count(j, unit, -1)
                 self._done[j].discard(unit)
                 self._consider(j, unit)
 

@@ -18,7 +18,7 @@ from zcurate.curation.store.selection import base_mask, keep_mask
 
 from .planned import Plan, plan_stages
 from .recipe import Recipe
-from .runlog import latest_record, recorded_recipe
+from .runlog import recorded_limit, recorded_recipe
 
 DECISIONS = ("decisions/filter", "groups")
 
@@ -117,10 +117,15 @@ class View:
         return found
 
 
-def open_view(url: str, recipe: Recipe | None = None) -> View:
-    """The dataset at a path or URL as its newest run left it. Raises DatasetError when there is none."""
+def open_view(url: str, strict: bool = True) -> View:
+    """The dataset at a path or URL as its newest run left it.
+
+    Raises:
+        DatasetError: there is none, or (with `strict`) a shard of its sample list is damaged.
+    """
     dataset = Dataset.open(url)
-    record = latest_record(dataset)
-    limit = Limit(**record.limit) if record and recipe is None and record.limit else Limit()
-    recipe = recipe or recorded_recipe(dataset)
+    limit, recipe = recorded_limit(dataset), recorded_recipe(dataset)
+    damaged = dataset.samples().invalid
+    if strict and damaged:
+        raise DatasetError(f"{next(iter(damaged.values()))}; run the build again: it lists the samples anew")
     return View(dataset, recipe, plan_stages(recipe, read_sources(dataset), limit), limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -44,7 +45,11 @@ class Dataset:
             ) from None
         except ValueError as e:
             raise DatasetError(f"{storage.url}/{MARKER}: not JSON ({e})") from e
-        if facts.get("format") != FORMAT:
+        if not isinstance(facts, dict) or not isinstance(facts.get("rows_per_shard", 0), int):
+            raise DatasetError(
+                f"{storage.url}/{MARKER}: not a dataset of zcurate; move it away or name another folder"
+            )
+        if facts.get("format") != FORMAT or "rows_per_shard" not in facts:
             raise DatasetError(
                 f"{storage.url}: dataset format {facts.get('format')!r}, this version reads {FORMAT}; update zcurate"
             )
@@ -83,6 +88,9 @@ class Dataset:
         except ShardInvalidError as e:
             error = e
         error.shard_id = (path, shard)
+        # The cached listing believed in this shard: without it the next look reads everything.
+        with contextlib.suppress(OSError):
+            self.storage.delete(GroupIndex(self.storage, path).cache_path)
         raise error
 
     def commit(self, path: str, table: pa.Table, meta: ShardMeta) -> tuple[ObjectInfo, ShardMeta]:

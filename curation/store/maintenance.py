@@ -42,6 +42,7 @@ def verify(dataset: Dataset) -> VerifyReport:
                 table, meta = read_table(dataset.storage.get(name), name)
             except ShardInvalidError as e:
                 report.damaged[name] = str(e)
+                dataset.storage.delete(GroupIndex(dataset.storage, path).cache_path)
                 continue
             report.rows += len(table)
             if path == SAMPLES:
@@ -61,10 +62,12 @@ def group_paths(dataset: Dataset) -> list[str]:
     return paths
 
 
-def errors(dataset: Dataset, paths: Iterable[str]) -> Iterator[pa.Table]:
-    """Rows that ended in an error: group, shard, row, sample_id, error_class, error_message."""
+def errors(dataset: Dataset, paths: Iterable[str], shards: Iterable[str]) -> Iterator[pa.Table]:
+    """Rows of these shards that ended in an error: group, shard, row, sample_id, error_class, error_message."""
+    wanted = set(shards)
     for path in paths:
-        for shard in sorted(dataset.index(path).metas):
+        metas = dataset.index(path).metas
+        for shard in sorted(s for s, m in metas.items() if s in wanted and m.counts.get(ERROR)):
             columns = ["sample_id", "_status", "_error_class", "_error_message"]
             table = dataset.read(path, shard, columns)
             at = np.flatnonzero(pc.equal(table.column("_status"), ERROR).to_numpy())
@@ -142,6 +145,10 @@ def diff(
                 continue
             for name in ta.column_names:
                 if name == "_key":
+                    continue
+                if ta.column(name).type != tb.column(name).type:
+                    types = f"{ta.column(name).type} and {tb.column(name).type}"
+                    notes.append(f"{group}/{shard}: column {name!r} is of two types, {types}")
                     continue
                 d = columns.setdefault(name, GroupDiff(group, name, 0, 0))
                 d.rows += len(ta)

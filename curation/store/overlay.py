@@ -66,6 +66,8 @@ def read_overlay(dataset: Dataset) -> Overlay:
             try:
                 record = json.loads(dataset.storage.get(path))
                 ids = [bytes.fromhex(i) for i in record["ids"]]
+                if any(len(i) != 16 for i in ids):
+                    raise ValueError("an id is not 32 hex digits")
             except (ValueError, KeyError, TypeError) as e:
                 raise DatasetError(f"{path}: not a decision file ({e}); repair it or move it away") from e
             if kind == "takedown":

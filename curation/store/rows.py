@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -97,7 +98,9 @@ def run_map_shard(
     columns = [n for n in given.table.column_names if n != "sample_id"]
     keys = row_keys(given.table, columns)
     finished = (
-        _reusable(dataset, bound, shard, set(keys.to_pylist()), redo_errors, siblings) if len(keys) else {}
+        _reusable(dataset, bound, (shard, *base.previous), set(keys.to_pylist()), redo_errors, siblings)
+        if len(keys)
+        else {}
     )
     state = ["run"] * len(keys)
     for i, (position, key) in enumerate(zip(given.positions.tolist(), keys.to_pylist(), strict=True)):
@@ -196,6 +199,12 @@ def _checked(table: pa.Table, bound: BoundStage, rows: int, keys: pa.Array) -> p
     missing = [n for n in bound.spec.schema.names if n not in table.column_names]
     if missing:
         raise DatasetError(f"stage {name!r} did not return its column(s) {', '.join(missing)}")
+    if "_status" in table.column_names:
+        wrong = set(table.column("_status").to_pylist()) - {OK, ERROR}
+        if wrong:
+            raise DatasetError(
+                f"stage {name!r} returned the status {wrong.pop()!r}; a row is {OK!r} or {ERROR!r}"
+            )
     defaults = {
         "_status": pa.array([OK] * rows, pa.string()),
         "_error_class": pa.nulls(rows, pa.string()),
@@ -224,18 +233,19 @@ def _blank_rows(schema: pa.Schema, marks: list[tuple]) -> pa.Table:
 def _reusable(
     dataset: Dataset,
     bound: BoundStage,
-    shard: str,
+    shards: tuple[str, ...],
     wanted: set[bytes],
     redo_errors: bool,
     siblings: tuple[str, ...],
 ) -> dict[bytes, tuple[pa.Table, int]]:
     """key -> (table, row) of finished rows in this folder and in folders of the same fingerprint.
 
-    Rows never move between shards, so only the shard of the same name is looked at.
+    Rows never move between shards, so only shards of the same name are looked at, and those that
+    hold the superseded rows of these samples.
     """
     schema = _full_schema(bound.spec)
     found: dict[bytes, tuple[pa.Table, int]] = {}
-    for folder in dict.fromkeys([bound.folder, *siblings]):
+    for folder, shard in itertools.product(dict.fromkeys([bound.folder, *siblings]), shards):
         parts = []
         for group, group_schema in bound.spec.outputs.items():
             try:

@@ -75,6 +75,7 @@ class AppendSummary:
     shards: int = 0
     errors: int = 0
     skipped_files: int = 0
+    unlisted: int = 0
 
 
 def register_source(dataset: Dataset, info: SourceInfo) -> None:
@@ -123,6 +124,7 @@ def append(dataset: Dataset, source: str, batches: Iterable[pa.RecordBatch]) -> 
     writer = _ShardWriter(dataset, index, summary)
     known = _known_rows(dataset, index, source)
     removed = read_overlay(dataset).removed
+    unlisted: set[str] = set()
     removed_ids = pa.array(sorted(removed), type=ID_TYPE) if removed else None
     for batch in batches:
         table = pa.Table.from_batches([batch])
@@ -130,6 +132,8 @@ def append(dataset: Dataset, source: str, batches: Iterable[pa.RecordBatch]) -> 
             table = table.filter(pc.invert(pc.is_in(table.column("sample_id"), value_set=removed_ids)))
         table = table.select(LISTED).cast(pa.schema([SCHEMA.field(n).remove_metadata() for n in LISTED]))
         summary.listed += len(table)
+        bad = table.filter(pc.equal(table.column("container"), "error"))
+        unlisted.update(u.rstrip("/") for u in bad.column("uri").to_pylist() if u)
         if known is None:
             writer.add(_with_op(table, "put", np.zeros(len(table), bool)))
             summary.new += len(table)
@@ -142,6 +146,10 @@ def append(dataset: Dataset, source: str, batches: Iterable[pa.RecordBatch]) -> 
         writer.add(_with_op(table.take(take), "put", fate[take] == _CHANGED))
     if known is not None:
         for tombstones in known.missing():
+            # What lies in a folder or archive that could not be listed now is not gone.
+            gone = [not _below(u, unlisted) for u in tombstones.column("uri").to_pylist()]
+            summary.unlisted += gone.count(False)
+            tombstones = tombstones.filter(pa.array(gone, pa.bool_()))
             summary.missing += len(tombstones)
             writer.add(_with_op(tombstones, "tombstone", np.ones(len(tombstones), bool)))
     writer.close()
@@ -166,6 +174,11 @@ def _with_op(table: pa.Table, op: str, supersedes: np.ndarray) -> pa.Table:
     return pa.table(arrays, schema=SCHEMA)
 
 
+def _below(uri: str, folders: set[str]) -> bool:
+    parts = uri.split("/")
+    return bool(folders) and any("/".join(parts[:n]) in folders for n in range(len(parts) + 1))
+
+
 class _ShardWriter:
     """Cuts rows into full shards and puts each under the next free name."""
 
@@ -175,8 +188,10 @@ class _ShardWriter:
         self.next = max((int(s) for s in taken if s.isdigit()), default=-1) + 1
         self.pending: list[pa.Table] = []
         self.rows = 0
+        self.taken: list[pa.Array] = []
 
     def add(self, table: pa.Table) -> None:
+        table = self._unclaimed(table)
         if not len(table):
             return
         self.pending.append(table)
@@ -191,21 +206,33 @@ class _ShardWriter:
         self.pending = [merged.slice(whole)] if whole < len(merged) else []
         self.rows = len(merged) - whole
 
+    def _unclaimed(self, table: pa.Table) -> pa.Table:
+        """Without the rows that another appender has written meanwhile."""
+        for ids in self.taken:
+            table = table.filter(pc.invert(pc.is_in(table.column("sample_id"), value_set=ids)))
+        return table
+
     def close(self) -> None:
         if self.rows:
             self._put(pa.concat_tables(self.pending))
         self.pending, self.rows = [], 0
 
     def _put(self, table: pa.Table) -> None:
-        table = table.combine_chunks()
-        facts = {"supersedes": int(pc.sum(table.column("supersedes")).as_py())}
         while True:
             # The name is inside the footer, so losing a race for it means writing again.
             shard = f"{self.next:08d}"
+            table = table.combine_chunks()
+            facts = {"supersedes": int(pc.sum(table.column("supersedes")).as_py())}
             data, meta = serialize(table, ShardMeta(SAMPLES, shard, _STAGE, "", "", {}, facts=facts))
             self.next += 1
             if self.dataset.storage.create(self.index.shard_path(shard), data):
                 break
+            # Somebody else appends too, perhaps the same source. Names are given out in order, so
+            # every shard before ours is met here, and what it claimed is not written twice.
+            self.taken.append(self.dataset.read(SAMPLES, shard, ["sample_id"]).column(0).combine_chunks())
+            table = self._unclaimed(table)
+            if not len(table):
+                return
         self.index.add(shard, self.dataset.storage.info(self.index.shard_path(shard)), meta)
         self.summary.shards += 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,8 @@ class ShardBase:
         kept: positions people decided to keep, whatever the rules say.
         cut: rows from this position on are outside a trial run; None for no cut.
         fraction: share of ids inside a trial run; None for all.
+        previous: shards that hold superseded rows of samples of this shard; results are looked
+            for there too, so they are no part of the digest.
     """
 
     dead: tuple[int, ...] = ()
@@ -35,6 +37,7 @@ class ShardBase:
     kept: tuple[int, ...] = ()
     cut: int | None = None
     fraction: float | None = None
+    previous: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -66,20 +69,27 @@ def read_selection(dataset: Dataset, samples: GroupIndex, limit: Limit | None = 
     overlay = read_overlay(dataset)
     names = sorted(samples.metas)
     last = _last_positions(dataset, samples, names)
-    bases, rows, start = {}, {}, 0
+    previous: dict[str, set[str]] = {}
+    bases, rows, before = {}, {}, 0
     in_scope = []
     for order, shard in enumerate(names):
         n = samples.metas[shard].rows
-        dead, dropped, kept = _positions(dataset, shard, order, last, overlay)
+        dead, dropped, kept = _positions(dataset, shard, order, last, overlay, names, previous)
+        live = n - len(dead)
         cut = None
-        if limit.rows is not None and start + n > limit.rows:
-            cut = max(0, limit.rows - start)
-        start += n
+        if limit.rows is not None and before + live > limit.rows:
+            left = max(0, limit.rows - before)
+            alive = np.delete(np.arange(n), list(dead))
+            cut = int(alive[left]) if left else 0
+        before += live
         if cut == 0:
             continue
         in_scope.append(shard)
         bases[shard] = ShardBase(dead, dropped, kept, cut, limit.fraction)
         rows[shard] = n
+    for shard, others in previous.items():
+        if shard in bases:
+            bases[shard] = replace(bases[shard], previous=tuple(sorted(others)))
     return Selection(in_scope, bases, rows)
 
 
@@ -98,8 +108,16 @@ def _last_positions(
     return last
 
 
-def _positions(dataset: Dataset, shard: str, order: int, last: dict, overlay: Overlay):
-    """(dead, dropped, kept) positions of one shard."""
+def _positions(
+    dataset: Dataset,
+    shard: str,
+    order: int,
+    last: dict,
+    overlay: Overlay,
+    names: Sequence[str],
+    previous: dict[str, set[str]],
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """(dead, dropped, kept) positions of one shard; notes in `previous` where superseded rows went."""
     if not last and not overlay:
         return (), (), ()
     ids = dataset.read(SAMPLES, shard, ["sample_id"]).column(0).to_pylist()
@@ -112,6 +130,8 @@ def _positions(dataset: Dataset, shard: str, order: int, last: dict, overlay: Ov
             or (at is not None and ((order, i) != at[:2] or at[2]))
         ):
             dead.append(i)
+            if at is not None and at[0] > order:
+                previous.setdefault(names[at[0]], set()).add(shard)
         elif sample_id in overlay.forced:
             (kept if overlay.forced[sample_id] else dropped).append(i)
     return tuple(dead), tuple(dropped), tuple(kept)

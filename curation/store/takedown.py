@@ -19,9 +19,10 @@ from .shard import read_table
 
 @dataclass
 class TakedownReport:
-    """What was removed. `content_ids` may go on a block list, so that copies are refused later."""
+    """What was removed; `unknown` ids are not in the dataset. `content_ids` may go on a block list, so that copies are refused later."""
 
     samples: int = 0
+    unknown: int = 0
     shards_rewritten: int = 0
     table_rows: int = 0
     content_ids: tuple[bytes, ...] = ()
@@ -42,11 +43,14 @@ def take_down(dataset: Dataset, ids: Iterable[bytes], author: str, reason: str) 
     add_decisions(dataset, "takedown", wanted, author, reason)
     content: set[bytes] = set()
     affected: set[str] = set()
+    found: set[bytes] = set()
     for path in group_paths(dataset):
         index = dataset.index(path)
         for shard, meta in sorted(index.metas.items()):
             name = f"{path}/{shard}.parquet"
             table = read_table(dataset.storage.get(name), name)[0]
+            if path == SAMPLES:
+                found.update(wanted.intersection(table.column("sample_id").to_pylist()))
             if path.startswith("_tables/"):
                 new, hits = _without_rows(table, wanted)
                 report.table_rows += hits
@@ -54,9 +58,12 @@ def take_down(dataset: Dataset, ids: Iterable[bytes], author: str, reason: str) 
                 new, rows = _blanked(table, wanted, path == SAMPLES)
                 hits = len(rows)
                 if "content_id" in table.column_names:
-                    content.update(c for c in table.column("content_id").take(rows).to_pylist() if c)
+                    content.update(
+                        c
+                        for c in table.column("content_id").take(pa.array(rows, pa.int64())).to_pylist()
+                        if c
+                    )
                 if path == SAMPLES:
-                    report.samples += hits
                     affected.update([shard] if hits else [])
             if new is not None:
                 facts = dict(meta.facts)
@@ -67,10 +74,13 @@ def take_down(dataset: Dataset, ids: Iterable[bytes], author: str, reason: str) 
                 index.add(shard, info, meta)
                 report.shards_rewritten += 1
         index.save()
+    for path in dataset.storage.temp_files():  # what killed writers left may hold the rows too
+        path.unlink(missing_ok=True)
     # Children of a shard are made anew as a whole: what shows a removed parent goes at once.
     for path in list(dataset.storage.walk("_children")):
         if path.rsplit("/", 1)[-1].split(".")[0] in affected or "/_index/" in path:
             dataset.storage.delete(path)
+    report.samples, report.unknown = len(found), len(wanted - found)
     report.content_ids = tuple(sorted(content))
     return report
 

@@ -33,9 +33,26 @@ def main() -> None:
     except ZcurateError as e:
         print(f"zcurate: {e}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("zcurate: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as e:
+        where = f"{e.filename}: " if e.filename else ""
+        print(f"zcurate: {where}{e.strerror or e}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as e:
+        # Object stores raise their clients' own errors, e.g. for missing credentials.
+        if type(e).__module__.split(".")[0] not in (
+            "botocore",
+            "aiobotocore",
+            "aiohttp",
+            "gcsfs",
+            "adlfs",
+            "google",
+        ):
+            raise
+        print(f"zcurate: {type(e).__name__}: {e}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("zcurate: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

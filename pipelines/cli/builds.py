@@ -90,11 +90,23 @@ def show_outcome(outcome, as_json: bool) -> int:
         counts = ", ".join(f"{n} {c}" for n, c in errors.items())
         print(f"error rows: {counts}  (zcurate errors {record.recipe['dataset']})")
     for e in record.exports:
-        print(f"export: {e['out']}  {e['rows']} rows in {e['files']} files ({e['format']})")
+        print(f"export: {export_line(e)}")
     if outcome.report:
         print(f"report: {outcome.report}")
     print(f"{record.state} in {record.seconds:.1f} s")
     return outcome.exit_code
+
+
+def export_line(facts: dict) -> str:
+    """What an export holds, and what it left out."""
+    left = []
+    if facts["unreadable"]:
+        left.append(f"{facts['unreadable']} left out: original bytes gone or changed since profiling")
+    if facts["refused_model_origin"]:
+        left.append(f"{facts['refused_model_origin']} left out: made by a model (--allow-model-origin)")
+    return "; ".join(
+        [f"{facts['out']}  {facts['rows']} rows in {facts['files']} files ({facts['format']})", *left]
+    )
 
 
 def plan(
@@ -193,9 +205,16 @@ def run(
     from ..build import build as run_build
     from ..single import single_stage_recipe
 
-    recipe = single_stage_recipe(stage, dataset, set_ or [])
+    recipe, limit = single_stage_recipe(stage, dataset, set_ or [])
     options = BuildOptions(
-        engine=engine, address=address, max_workers=workers, as_json=as_json, ingest=False, export=False
+        engine=engine,
+        address=address,
+        max_workers=workers,
+        limit=limit,
+        as_json=as_json,
+        ingest=False,
+        export=False,
+        until=stage,
     )
     outcome = run_build(recipe, options, f"zcurate run {stage}")
     raise typer.Exit(show_outcome(outcome, as_json))
@@ -216,12 +235,18 @@ def retry(
 
     from ..build import BuildOptions
     from ..build import build as run_build
-    from ..runlog import recorded_recipe
+    from ..runlog import recorded_limit, recorded_recipe
 
-    recipe = recorded_recipe(Dataset.open(dataset))
-    recipe = recipe.model_copy(update={"dataset": dataset})
+    store = Dataset.open(dataset)
+    recipe = recorded_recipe(store)
     options = BuildOptions(
-        engine=engine, address=address, max_workers=workers, as_json=as_json, ingest=False, redo_errors=True
+        engine=engine,
+        address=address,
+        max_workers=workers,
+        limit=recorded_limit(store),
+        as_json=as_json,
+        ingest=False,
+        redo_errors=True,
     )
     outcome = run_build(recipe, options, "zcurate retry")
     raise typer.Exit(show_outcome(outcome, as_json))
@@ -230,7 +255,7 @@ def retry(
 def export(
     dataset: DatasetArg,
     format_: Annotated[str, typer.Option("--format", help="webdataset | parquet | datacomp.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; an earlier export there is replaced.")],
+    out: Annotated[str, typer.Option("--out", help="Folder to write; an earlier export there is replaced.")],
     include_placeholders: Annotated[bool, typer.Option(help="Export placeholder captions too.")] = False,
     allow_model_origin: Annotated[bool, typer.Option(help="Export images made by models too.")] = False,
     rows_per_shard: Annotated[int, typer.Option(min=1, help="Rows per file at most.")] = 1000,
@@ -249,7 +274,7 @@ def export(
 
     given = {
         "format": format_,
-        "out": str(out),
+        "out": out,
         "include_placeholders": include_placeholders,
         "allow_model_origin": allow_model_origin,
         "rows_per_shard": rows_per_shard,
@@ -262,4 +287,5 @@ def export(
     record.exports, record.state, record.exit_code = [facts], "done", 0
     record.folders, record.limit = dict(view.plan.paths), dataclasses.asdict(view.limit)
     write_record(view.dataset, record)
-    print(json.dumps(facts) if as_json else f"{facts['out']}: {facts['rows']} rows in {facts['files']} files")
+    print(json.dumps(facts) if as_json else export_line(facts))
+    raise typer.Exit(3 if facts["unreadable"] else 0)

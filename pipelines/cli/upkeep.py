@@ -114,11 +114,14 @@ def remove(
         lines = ids.read_text(encoding="utf-8").splitlines()
     except OSError as e:
         raise ConfigError(f"{ids}: {e.strerror}") from e
+    except UnicodeDecodeError as e:
+        raise ConfigError(f"{ids}: not a text file; write one id a line, 32 hex digits each") from e
     wanted = sample_ids([s for line in lines if (s := line.split("#")[0].strip())])
     facts = remove_samples(dataset, wanted, author or getpass.getuser(), reason, export or [])
+    code = 3 if facts["not_found"] else 0
     if as_json:
         print(json.dumps(facts))
-        return
+        raise typer.Exit(code)
     print(f"{facts['samples']} samples removed, {facts['shards_rewritten']} shards rewritten")
     for path, count in facts["exports"].items():
         print(f"  {path}: {count} rows removed")
@@ -128,3 +131,6 @@ def remove(
         print("to refuse copies of them too, add these to the recipe's block list:")
         for c in facts["content_ids"]:
             print(f"  {c}")
+    for path in facts["not_found"]:
+        print(f"not found: {path}: clean it where it is now with --export FOLDER")
+    raise typer.Exit(code)

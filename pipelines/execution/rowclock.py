@@ -6,13 +6,17 @@ reads it there. A hang, a crash or a kill therefore suspects exactly the rows in
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
+import stat
 import struct
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from zcurate.curation.errors import ConfigError
 
 _RECORD = struct.Struct("<QqqqdQ")  # task number, phase, first, last, monotonic seconds, pid
 IDLE, SETUP, READING, ROWS, GLOBAL = range(5)
@@ -33,8 +37,15 @@ class ClockReading:
 
 def clock_dir(run_id: str) -> Path:
     """Folder of this run's records on this machine; private to the user."""
-    path = Path(tempfile.gettempdir()) / f"zcurate-{os.getuid()}" / run_id
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    top = Path(tempfile.gettempdir()) / f"zcurate-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        top.mkdir(mode=0o700)
+    # The name can be guessed: a folder or link that somebody else put there is not ours to write in.
+    st = os.lstat(top)
+    if not stat.S_ISDIR(st.st_mode) or st.st_uid != os.getuid() or st.st_mode & 0o022:
+        raise ConfigError(f"{top} belongs to somebody else or is open to all; remove it or set TMPDIR")
+    path = top / run_id
+    path.mkdir(exist_ok=True, mode=0o700)
     return path
 
 

@@ -118,7 +118,7 @@ def test_plan_before_and_after(built, images, zcurate, tmp_path):
         "plan", "photos", "--set", f"source={images}", "--set", f"out={tmp_path / 'new'}", "--json"
     )
     report = json.loads(text)
-    assert (code, report["rows"], report["missing"]) == (0, None, [])
+    assert (code, report["rows"], report["missing"]) == (0, 16, [])
     assert not (tmp_path / "new").exists(), "a plan changes nothing"
     _, text, _ = zcurate("plan", "photos", "--set", f"source={images}", "--set", f"out={out}", "--json")
     stages = {s["stage"]: s for s in json.loads(text)["stages"]}
