@@ -135,6 +135,7 @@ class Runner:
         self._running: dict[int, tuple[int, str]] = {}
         self._trouble: dict[tuple[int, str], _Trouble] = defaultdict(_Trouble)
         self._counted: dict[tuple[int, str], Mapping[str, int]] = {}
+        self._successors: dict[str, set[str]] = {}
         self._redone: set[tuple[int, str]] = set()
         self._probes: dict[int, int] = {}
         self._number = 0
@@ -172,6 +173,9 @@ class Runner:
         for reason in self._indexes[SAMPLES].invalid.values():
             self.result.failed.append(f"{reason}; build again with its source: its samples are listed anew")
         self.selection = read_selection(self.dataset, self._indexes[SAMPLES], self.limit)
+        for shard, base in self.selection.bases.items():
+            for old in base.previous:
+                self._successors.setdefault(old, set()).add(shard)
         groups = self.dataset.groups()
         for i, stage in enumerate(self.plan.stages):
             self.result.tallies[stage.name].shards = len(self.selection.shards)
@@ -207,6 +211,9 @@ class Runner:
         if key in self._queued or unit in self._done[i] or unit in self._failed[i]:
             return
         if not all(self._is_done(j, unit) for j in self._upstream(i)):
+            return
+        # Running again empties superseded rows: first let their successors take what they can reuse.
+        if any(x not in self._done[i] and x not in self._failed[i] for x in self._successors.get(unit, ())):
             return
         if self._is_current(i, unit):
             self._finish(i, unit, ran=False)
@@ -246,12 +253,18 @@ class Runner:
         if not ran:
             tally = self.result.tallies[self.plan.stages[i].name]
             tally.shards_done_before += len(self.selection.shards) if unit == ALL else 1
+        self._release(i, unit)
         for k in self._downstream(i):
             # Behind a barrier every shard becomes ready at once; in front of one, only the whole can.
             after_global = self.plan.stages[i].kind == "global" and self.plan.stages[k].kind != "global"
             units = self.selection.shards if after_global else [unit]
             for u in [ALL] if self.plan.stages[k].kind == "global" else units:
                 self._consider(k, u)
+
+    def _release(self, i: int, unit: str) -> None:
+        """Shards that waited for this one at the same stage."""
+        for old in self.selection.bases[unit].previous if unit != ALL else ():
+            self._consider(i, old)
 
     def _count(self, i: int, unit: str, sign: int) -> None:
         """Add the rows of a finished unit to its stage's counts, or take them off again."""
@@ -417,6 +430,7 @@ class Runner:
     def _give_up(self, i: int, unit: str, message: str, trace: str) -> None:
         self._failed[i].add(unit)
         self.result.failed.append(message)
+        self._release(i, unit)
         if trace:
             self.result.events.append(trace)
 

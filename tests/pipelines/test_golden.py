@@ -24,7 +24,9 @@ STAGES = ["profile", "filter", "embed", "dedup", "ocr", "caption", "concepts", "
 def draw(folder):
     """Four pictures by integer arithmetic and PIL's own drawing, stored without loss."""
     y, x = np.mgrid[0:260, 0:340]
-    ground = np.stack([(x * 3 + y) % 256, (x * y // 50) % 256, (255 - x // 2 - y // 3) % 256], -1).astype(np.uint8)
+    ground = np.stack([(x * 3 + y) % 256, (x * y // 50) % 256, (255 - x // 2 - y // 3) % 256], -1).astype(
+        np.uint8
+    )
     image = Image.fromarray(ground)
     image.save(folder / "waves.png")
     image.resize((680, 520), Image.Resampling.BICUBIC).save(folder / "waves large.png")
@@ -33,7 +35,9 @@ def draw(folder):
     pen.rectangle([0, 190, 400, 300], fill=(60, 130, 50))
     pen.ellipse([300, 20, 360, 80], fill=(250, 220, 60))
     for i in range(24):
-        pen.polygon([(i * 17, 190), (i * 17 + 8, 120 + i * 7 % 60), (i * 17 + 16, 190)], fill=(20 + i * 5, 80, 40))
+        pen.polygon(
+            [(i * 17, 190), (i * 17 + 8, 120 + i * 7 % 60), (i * 17 + 16, 190)], fill=(20 + i * 5, 80, 40)
+        )
     scene.save(folder / "trees.png")
     (folder / "trees.txt").write_text("A row of trees under a yellow sun")
     Image.new("RGB", (300, 300), (200, 30, 30)).save(folder / "red.png")
@@ -56,10 +60,14 @@ def outputs(tmp_path_factory):
     outcome = build(recipe, BuildOptions(engine="inline", quiet=True))
     assert outcome.exit_code == 0
     dataset = Dataset.open(folder / "ds")
-    view = View(dataset, recipe, plan_stages(recipe, read_sources(dataset)), outcome.plan.stages[0].bound.limit)
+    view = View(
+        dataset, recipe, plan_stages(recipe, read_sources(dataset)), outcome.plan.stages[0].bound.limit
+    )
     found = {}
     for stage in view.plan.stages:
-        columns = [f"{g}.{f.name}" for g, s in stage.bound.spec.outputs.items() for f in s if f.name != "thumb"]
+        columns = [
+            f"{g}.{f.name}" for g, s in stage.bound.spec.outputs.items() for f in s if f.name != "thumb"
+        ]
         columns += [f"{g}._status" for g in stage.bound.spec.outputs]
         rows = [r for _, t in view.tables(["samples.key", *columns]) for r in t.to_pylist()]
         ids = {r["sample_id"]: r["samples.key"] for r in rows}
@@ -106,8 +114,9 @@ def test_output_is_the_recorded_one_of_this_version(stage, outputs):
             for column, value in row.items()
             if not same(value, golden["values"].get(key, {}).get(column))
         ]
-        assert not changed, f"output of {stage} changed at version {new['version']}: raise the version\n" + "\n".join(
-            changed[:8]
+        assert not changed, (
+            f"output of {stage} changed at version {new['version']}: raise the version\n"
+            + "\n".join(changed[:8])
         )
     assert new["version"] >= golden["version"], "a version never goes back"
     assert new["version"] == golden["version"], "write the golden file of the new version (see the docstring)"
