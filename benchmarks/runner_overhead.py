@@ -136,7 +136,7 @@ def main() -> None:
     )
     parser.add_argument("folder", nargs="?", type=Path, help="folder of images; default: rendered ones")
     parser.add_argument("--quick", action="store_true", help="under a minute; start-up then weighs more")
-    parser.add_argument("--images", type=int, default=12_000)
+    parser.add_argument("--images", type=int, default=8_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()

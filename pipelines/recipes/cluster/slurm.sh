@@ -46,8 +46,11 @@ address=$head_ip:$port
 
 steps=()
 stop_cluster() {
-  kill "${steps[@]}" 2>/dev/null || true # srun passes the signal on; ray ends its processes
-  wait "${steps[@]}" 2>/dev/null || true
+  # The head last: a node that cannot say goodbye to it waits half a minute for an answer.
+  for ((i = ${#steps[@]} - 1; i >= 0; i--)); do
+    kill "${steps[i]}" 2>/dev/null || true # srun passes the signal on; ray ends its processes
+    wait "${steps[i]}" 2>/dev/null || true
+  done
 }
 trap stop_cluster EXIT
 
