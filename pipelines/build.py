@@ -28,8 +28,9 @@ from .execution.inline import InlineEngine
 from .planned import Plan, plan_stages
 from .progress import progress_for, stage_rows
 from .recipe import Recipe, SourceConfig, check_target
+from .results import RunResult
 from .runlog import RunRecord, new_record, write_record
-from .runner import Runner, RunResult
+from .runner import Runner
 
 ENGINES = ("ray", "inline")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_QUARANTINED = 0, 1, 2, 3

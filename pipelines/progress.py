@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from .runner import Runner, RunResult
+from .results import RunResult
+from .runner import Runner
 
 _PLAIN_EVERY_S = 10.0
 
@@ -66,6 +67,10 @@ class PlainProgress:
                     file=self.out,
                     flush=True,
                 )
+
+        for line in runner.engine.running():
+            if ", row " in line:  # busy with one row for longer than a look takes
+                print(f"    on {line}", file=self.out, flush=True)
 
     def close(self) -> None:
         pass

@@ -30,9 +30,9 @@ from .report.data import (
     RuleSamples,
     Sample,
     StageTiming,
-    Threshold,
     histogram_of,
 )
+from .report_rules import RuleSignal, RuleSignals
 from .runlog import latest_record
 from .view import View, open_view
 
@@ -61,13 +61,13 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
     steps = [FunnelStep(name, rows, _STEP_NOTES.get(name, "")) for name, rows in funnel]
     if exported is not None:
         steps.append(FunnelStep("exported", exported, "written to shards"))
-    rules = _rules(view)
-    columns = _signal_columns(view, rules)
-    numbers = _numbers(view, columns)
-    picks = _pick_borderline(numbers, rules)
+    gathered = RuleSignals(view)
+    columns = _signal_columns(view, gathered.signals)
+    numbers = _numbers(view, columns, gathered)
     groups = _duplicate_groups(view)
     captions = _caption_rows(view)
-    wanted = {i for _, sides in picks for side in sides for i, _ in side}
+    near = [s.nearest(d, _SHOWN_BORDER) for s in numbers["signals"] for d in (True, False)]
+    wanted = {numbers["ids"][i] for rows in near for i in rows}
     wanted |= {i for g in groups for i in (g["keeper"], *(m[0] for m in g["members"]))}
     wanted |= {c["sample_id"] for c in captions}
     gallery = _spread(numbers, _SHOWN_GALLERY)
@@ -92,8 +92,8 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
         funnel=tuple(steps),
         drop_reasons=tuple(reasons.items()),
         sources=_sources(numbers),
-        histograms=tuple(_histogram(view, numbers, c, rules) for c in columns),
-        rules=tuple(_rule_samples(view, picks, samples, numbers)),
+        histograms=tuple(_histograms(view, numbers, columns)),
+        rules=tuple(_rule_samples(view, numbers, samples)),
         duplicates=tuple(_group(g, samples) for g in groups),
         duplicate_groups_total=numbers["duplicate_groups"],
         captions=tuple(_card(c, samples) for c in captions),
@@ -112,36 +112,23 @@ _STEP_NOTES = {
 }
 
 
-def _rules(view: View) -> list[Any]:
-    """(name, column, Threshold, condition text) of every rule that compares one column with a number."""
-    settings = view.recipe.stages.get("filter")
-    if settings is None:
-        return []
-    from zcurate.curation.filters import parse_rules
-
-    from .stages.filter import Config, filter_schema
-
-    config = Config.model_validate(settings)
-    found = []
-    for rule in parse_rules(config.rules, filter_schema(), config.sources).rules:
-        for column, op, value in rule.drop_if.thresholds():
-            if op in ("<", "<=", ">", ">="):
-                side = "below" if op in ("<", "<=") else "above"
-                found.append((rule.name, column, Threshold(value, side), rule.drop_if.text))
-    return found
-
-
-def _signal_columns(view: View, rules: list[Any]) -> list[str]:
+def _signal_columns(view: View, signals: list[RuleSignal]) -> list[str]:
     if not view.plan.path("profile"):
         return []
     names = set(view.schema("profile").names)
     columns = [f"profile.{c}" for c in _SIGNALS if c in names]
+    used = dict.fromkeys(s.column for s in signals if s.column)
     return columns + [
-        c for _, c, _, _ in dict.fromkeys(rules) if c not in columns and c.startswith("profile.")
+        c for c in used if c not in columns and c.startswith("profile.") and _is_number(view, c)
     ]
 
 
-def _numbers(view: View, columns: list[str]) -> dict[str, Any]:
+def _is_number(view: View, column: str) -> bool:
+    t = view.schema("profile").field(column.rpartition(".")[2]).type
+    return pa.types.is_integer(t) or pa.types.is_floating(t)
+
+
+def _numbers(view: View, columns: list[str], gathered: RuleSignals) -> dict[str, Any]:
     """One pass over all rows: signal values, ids, sources, decisions; a float per row and signal."""
     extra = ["samples.source"] + (["profile._status"] if columns else [])
     values: dict[str, list[np.ndarray]] = defaultdict(list)
@@ -152,7 +139,8 @@ def _numbers(view: View, columns: list[str]) -> dict[str, Any]:
     sizes: Counter[bytes] = Counter()
     grouped = view.plan.path("groups") is not None
     extra += ["groups.group_id"] if grouped else []
-    for _, table in view.tables([*extra, *columns]):
+    wanted = list(dict.fromkeys([*extra, *columns, *gathered.columns]))
+    for _, table in view.tables(wanted):
         live = table.column("live").to_numpy()
         names = np.array(table.column("samples.source").to_pylist(), dtype=object)
         mask = live.copy()
@@ -167,6 +155,7 @@ def _numbers(view: View, columns: list[str]) -> dict[str, Any]:
             sizes.update(g for g in table.column("groups.group_id").to_pylist() if g is not None)
         readable = np.flatnonzero(live)
         part = table.take(readable)
+        gathered.add(part)
         ids += part.column("sample_id").to_pylist()
         selected.append(mask[readable])
         for c in columns:
@@ -174,6 +163,7 @@ def _numbers(view: View, columns: list[str]) -> dict[str, Any]:
     return {
         "ids": ids,
         "values": {c: np.concatenate(v) for c, v in values.items()},
+        "signals": gathered.finish(),
         "selected": np.concatenate(selected) if selected else np.zeros(0, bool),
         "sources": sources,
         "kept": kept,
@@ -195,57 +185,40 @@ def _sources(numbers: dict[str, Any]) -> tuple[tuple[str, int, int], ...]:
     return tuple((n, c, numbers["kept"].get(n, 0)) for n, c in sorted(numbers["sources"].items()))
 
 
-def _histogram(view: View, numbers: dict[str, Any], column: str, rules: list[Any]) -> Histogram:
-    name = column.rpartition(".")[2]
-    metadata = view.schema("profile").field(name).metadata or {}
-    return histogram_of(
-        name,
-        numbers["values"][column],
-        unit=metadata.get(b"unit", b"").decode(),
-        meaning=metadata.get(b"meaning", b"").decode(),
-        thresholds=tuple(dict.fromkeys(t for _, c, t, _ in rules if c == column)),
-    )
-
-
-def _pick_borderline(
-    numbers: dict[str, Any], rules: list[Any]
-) -> list[tuple[Any, list[list[tuple[bytes, float]]]]]:
-    """Per rule the (id, value) pairs nearest to its threshold: first the dropped side, then the kept one."""
-    picks = []
-    for rule in rules:
-        _, column, threshold, _ = rule
-        if column not in numbers["values"]:
-            continue
-        values = numbers["values"][column]
-        out = values < threshold.value if threshold.drops == "below" else values > threshold.value
-        sides = []
-        for mask in (out, ~out):
-            at = np.flatnonzero(mask & np.isfinite(values))
-            at = at[np.argsort(np.abs(values[at] - threshold.value), kind="stable")[:_SHOWN_BORDER]]
-            sides.append([(numbers["ids"][i], float(values[i])) for i in at])
-        picks.append((rule, sides))
-    return picks
-
-
-def _rule_samples(
-    view: View, picks: list[Any], samples: dict[bytes, Sample], numbers: dict[str, Any]
-) -> list[RuleSamples]:
+def _histograms(view: View, numbers: dict[str, Any], columns: list[str]) -> list[Histogram]:
+    """Profile signals, then what rules compare that is no bare column. `dropped` counts what rules really drop."""
+    signals: list[RuleSignal] = numbers["signals"]
     shown = []
-    for (name, column, threshold, text), (dropped, kept) in picks:
-        values = numbers["values"][column]
-        fires = values < threshold.value if threshold.drops == "below" else values > threshold.value
-        signal = column.rpartition(".")[2]
-        unit = (view.schema("profile").field(signal).metadata or {}).get(b"unit", b"").decode()
+    for column in [*columns, *dict.fromkeys(s.label for s in signals if s.column is None)]:
+        mine = [s for s in signals if column in (s.column, s.label if s.column is None else None)]
+        metadata = {}
+        if column in columns:
+            metadata = view.schema("profile").field(column.rpartition(".")[2]).metadata or {}
         shown.append(
-            RuleSamples(
-                rule=f"{name}: {text}",
-                signal=signal,
-                threshold=threshold.value,
-                dropped=tuple(Borderline(samples[i], v) for i, v in dropped if i in samples),
-                kept=tuple(Borderline(samples[i], v) for i, v in kept if i in samples),
-                dropped_rows=int(np.nansum(fires)),
-                unit=unit,
+            histogram_of(
+                column.removeprefix("profile."),
+                numbers["values"][column] if column in columns else mine[0].values,
+                unit=metadata.get(b"unit", b"").decode(),
+                meaning=metadata.get(b"meaning", b"computed in a rule").decode(),
+                thresholds=tuple(dict.fromkeys(s.threshold for s in mine)),
+                dropped=int(np.logical_or.reduce([s.fires for s in mine]).sum()) if mine else None,
             )
+        )
+    return shown
+
+
+def _rule_samples(view: View, numbers: dict[str, Any], samples: dict[bytes, Sample]) -> list[RuleSamples]:
+    shown = []
+    for s in numbers["signals"]:
+        sides = []
+        for dropped in (True, False):
+            near = [(numbers["ids"][i], float(s.values[i])) for i in s.nearest(dropped, _SHOWN_BORDER)]
+            sides.append(tuple(Borderline(samples[i], v) for i, v in near if i in samples))
+        unit = ""
+        if s.column and s.column.startswith("profile."):
+            unit = (view.schema("profile").field(s.label).metadata or {}).get(b"unit", b"").decode()
+        shown.append(
+            RuleSamples(f"{s.rule}: {s.text}", s.label, s.threshold.value, *sides, int(s.fires.sum()), unit)
         )
     return shown
 

@@ -9,10 +9,9 @@ import heapq
 import signal
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from zcurate.curation.store import Dataset, Limit, Selection, read_selection
@@ -24,12 +23,8 @@ from zcurate.curation.store.selection import expected_inputs
 from .execution.outcome import Outcome
 from .execution.worker import GlobalTask, MapTask
 from .planned import Plan, PlannedStage
-
-#: How often one shard may fail before it is given up (kills from outside included).
-MAX_ATTEMPTS = 20
-#: Failures with an exception that belongs to no row: a bug, or a machine's fault.
-MAX_STAGE_FAILURES = 3
-MAX_MEMORY_FAILURES = 4
+from .results import RunResult, StageTally
+from .troubles import Trouble, rows_text
 
 ALL = "*"
 
@@ -49,64 +44,6 @@ class Engine(Protocol):
     def running(self) -> list[str]: ...
 
     def close(self) -> None: ...
-
-
-@dataclass
-class StageTally:
-    """Counts of one stage in one run. Seconds are summed over workers."""
-
-    shards: int = 0
-    shards_done_before: int = 0
-    shards_run: int = 0
-    rows_computed: int = 0
-    rows_reused: int = 0
-    rows_ok: int = 0
-    rows_error: int = 0
-    rows_not_selected: int = 0
-    seconds: float = 0.0
-    started: float | None = None
-    ended: float | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def wall_seconds(self) -> float:
-        return (self.ended or time.time()) - self.started if self.started else 0.0
-
-
-@dataclass
-class RunResult:
-    """How a run ended.
-
-    Attributes:
-        tallies: stage name -> counts.
-        quarantined: (stage, shard, row, class, message) of rows given up.
-        failed: sentences naming every shard that could not be done.
-        drained: a signal asked to stop before all was done.
-        pending: stage name -> shards not done when the run ended.
-    """
-
-    tallies: dict[str, StageTally]
-    quarantined: list[tuple[str, str, int, str, str]] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    drained: bool = False
-    events: list[str] = field(default_factory=list)
-    pending: dict[str, int] = field(default_factory=dict)
-    peak_rss_bytes: int = 0
-
-    @property
-    def complete(self) -> bool:
-        return not self.failed and not self.drained
-
-
-@dataclass
-class _Trouble:
-    """History of one (stage, shard) that did not go well."""
-
-    attempts: int = 0
-    kinds: Counter = field(default_factory=Counter)
-    to_probe: list[int] = field(default_factory=list)
-    cleared: Counter = field(default_factory=Counter)
-    quarantined: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
 class Runner:
@@ -133,7 +70,7 @@ class Runner:
         self._ready: list[tuple[int, str]] = []
         self._queued: set[tuple[int, str]] = set()
         self._running: dict[int, tuple[int, str]] = {}
-        self._trouble: dict[tuple[int, str], _Trouble] = defaultdict(_Trouble)
+        self._trouble: dict[tuple[int, str], Trouble] = defaultdict(Trouble)
         self._counted: dict[tuple[int, str], Mapping[str, int]] = {}
         self._successors: dict[str, set[str]] = {}
         self._redone: set[tuple[int, str]] = set()
@@ -315,7 +252,7 @@ class Runner:
         if unit == ALL:
             bases = {s: self.selection.bases[s] for s in self.selection.shards}
             return GlobalTask(self._number, stage.ref, stage.bound, bases, inputs["all"])
-        trouble = self._trouble.get((i, unit)) or _Trouble()
+        trouble = self._trouble.get((i, unit)) or Trouble()
         redo = self.redo_errors and (i, unit) not in self._redone
         probe = trouble.to_probe[0] if trouble.to_probe else None
         return MapTask(
@@ -340,9 +277,7 @@ class Runner:
         if outcome.failure is not None:
             self._after_failure(i, unit, outcome)
         elif isinstance(task, MapTask) and task.probe_row is not None:
-            trouble = self._trouble[(i, unit)]
-            trouble.to_probe.remove(task.probe_row)
-            trouble.cleared[task.probe_row] += 1
+            self._trouble[(i, unit)].to_probe.remove(task.probe_row)  # it passed alone
             self._again(i, unit)
         else:
             self._record(i, unit, outcome)
@@ -370,45 +305,17 @@ class Runner:
         heapq.heappush(self._ready, (-i, unit))
 
     def _after_failure(self, i: int, unit: str, outcome: Outcome) -> None:
-        failure, task, stage = outcome.failure, outcome.task, self.plan.stages[i]
+        failure, stage = outcome.failure, self.plan.stages[i]
         trouble = self._trouble[(i, unit)]
-        trouble.attempts += 1
-        trouble.kinds[failure.kind] += 1
         name = f"{stage.name} {'(whole dataset)' if unit == ALL else unit}"
-        rows = f" at row(s) {outcome.suspects[0]}-{outcome.suspects[-1]}" if outcome.suspects else ""
-        self.result.events.append(f"{name}: {failure.kind}{rows}: {failure.message}")
+        self.result.events.append(f"{name}: {failure.kind}{rows_text(outcome.suspects)}: {failure.message}")
+        reason = trouble.note(outcome, stage.bound.spec.resources)
         if failure.kind == "input" and failure.shard_id:
             self._remake(failure.shard_id, failure.message)
-            return
-        if failure.kind == "stage" and trouble.kinds["stage"] >= MAX_STAGE_FAILURES:
-            self._give_up(i, unit, f"{name}: {failure.message}", failure.trace)
-            return
-        if failure.kind == "memory" and trouble.kinds["memory"] >= MAX_MEMORY_FAILURES:
-            limit = stage.bound.spec.resources.memory_bytes / 2**30
-            message = f"{name}{rows}: out of memory {MAX_MEMORY_FAILURES} times, alone too (limit {limit:g} GiB per worker)"
-            self._give_up(i, unit, message, "")
-            return
-        if trouble.attempts >= MAX_ATTEMPTS:
-            self._give_up(
-                i, unit, f"{name}: failed {MAX_ATTEMPTS} times, last: {failure.message}", failure.trace
-            )
-            return
-        if failure.kind in ("deadline", "died") and isinstance(task, MapTask):
-            if task.probe_row is not None:
-                self._quarantine(i, unit, task.probe_row, failure.kind)
-            else:
-                # Each suspect is tried alone before anything is held against it.
-                trouble.to_probe += [r for r in outcome.suspects if r not in trouble.to_probe]
-        self._again(i, unit)
-
-    def _quarantine(self, i: int, unit: str, row: int, kind: str) -> None:
-        deadline = self.plan.stages[i].bound.spec.resources.row_deadline_s
-        trouble = self._trouble[(i, unit)]
-        trouble.to_probe.remove(row)
-        trouble.quarantined[row] = {
-            "deadline": ("RowTimeout", f"took longer than {deadline:g} s, alone on a healthy worker too"),
-            "died": ("WorkerCrash", "crashed its worker, alone on a healthy one too"),
-        }[kind]
+        elif reason is not None:
+            self._give_up(i, unit, f"{name}{rows_text(outcome.suspects)}: {reason}", failure.trace)
+        else:
+            self._again(i, unit)
 
     def _remake(self, shard_id: tuple[str, str], reason: str) -> None:
         """A damaged input counts as absent: whoever makes it runs again, and then those who wait for it."""

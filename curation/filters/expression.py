@@ -54,18 +54,16 @@ class Expression:
         """The single numeric comparison this expression is, or None."""
         return comparison_of(self.node)
 
-    def thresholds(self) -> list[tuple[str, str, float]]:
-        """(column, op, constant) of every comparison of a bare column with a number, left to right."""
-        found = []
-        todo = [self.node]
+    def conjuncts(self) -> tuple[Expression, ...]:
+        """The conditions that `and` joins at the top, left to right; the expression itself without one."""
+        todo, found = [self.node], []
         while todo:
             node = todo.pop(0)
-            comparison = comparison_of(node)
-            if comparison is not None and isinstance(comparison.value, Column):
-                found.append((comparison.value.name, comparison.op, comparison.threshold))
-            elif isinstance(node, Operation) and node.op in ("and", "or"):
+            if isinstance(node, Operation) and node.op == "and":
                 todo = [*node.args, *todo]
-        return found
+            else:
+                found.append(Expression(unparse(node), node, tuple(sorted(column_names(node)))))
+        return tuple(found)
 
 
 def compile_expression(text: str, schema: pa.Schema) -> Expression:

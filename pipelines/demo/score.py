@@ -322,5 +322,13 @@ def to_table(scores: list[FaultScore]) -> Table:
         found = f"{s.found} dropped" if s.kind == "false_drop" else str(s.found)
         numbers = ["-" if v is None else f"{v:.2f}" for v in (s.recall, s.precision)]
         style = "yellow" if s.note.startswith(NO_DETECTOR) else None
-        table.add_row(s.fault.replace("_", " "), "must stay" if s.kind == "false_drop" else s.kind, str(s.planted), found, *numbers, s.note, style=style)
+        table.add_row(
+            s.fault.replace("_", " "),
+            "must stay" if s.kind == "false_drop" else s.kind,
+            str(s.planted),
+            found,
+            *numbers,
+            s.note,
+            style=style,
+        )
     return table

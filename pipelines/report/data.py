@@ -44,12 +44,14 @@ class FunnelStep:
 class Threshold:
     """A filter rule on one signal: rows on the `drops` side of `value` are dropped.
 
-    `source` names the source a per-source override holds for (None: all sources).
+    `source` names the source a per-source override holds for (None: all sources). `alone` is False
+    when the rule has other conditions too: then its line is drawn, but no side is said to be dropped.
     """
 
     value: float
     drops: Literal["below", "above"]
     source: str | None = None
+    alone: bool = True
 
 
 @dataclass(frozen=True)
@@ -309,6 +311,6 @@ def histogram_of(
 def _count_dropped(values: np.ndarray, thresholds: tuple[Threshold, ...]) -> int:
     out = np.zeros(values.shape, dtype=bool)
     for t in thresholds:
-        if t.source is None:
+        if t.source is None and t.alone:
             out |= values < t.value if t.drops == "below" else values > t.value
     return int(out.sum())

@@ -81,7 +81,7 @@ def histogram_svg(histogram: Histogram) -> Markup:
     def y(count: float) -> float:
         return base - count / peak * (base - top)
 
-    common = [t for t in histogram.thresholds if t.source is None]
+    common = [t for t in histogram.thresholds if t.source is None and t.alone]
     for t in common:
         x0, x1 = (LEFT, axis(t.value)) if t.drops == "below" else (axis(t.value), WIDTH - RIGHT)
         if x1 - x0 > 0.1:
@@ -147,7 +147,7 @@ def _rules(thresholds: tuple[Threshold, ...], axis: _Axis, base: float) -> Itera
     taken: list[tuple[float, float]] = []
     for t in thresholds:
         x = axis(t.value)
-        kind = "rule" if t.source is None else "rule override"
+        kind = "rule" if t.source is None and t.alone else "rule override"
         yield f'<path class="{kind}" d="M{x:.1f} {TOP - 4}V{base}"/>'
         label = f"{'<' if t.drops == 'below' else '>'} {format_number(t.value)}"
         if t.source is not None:

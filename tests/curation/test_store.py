@@ -297,7 +297,12 @@ def test_takedown_leaves_no_trace_and_reingest_does_not_bring_it_back(dataset):
                 for row in dataset.read(path, shard).to_pylist():
                     assert target not in row.values()
                     if row["sample_id"] is None:
-                        assert {k for k, v in row.items() if v is not None} <= {"_status", "op", "supersedes", "origin"}
+                        assert {k for k, v in row.items() if v is not None} <= {
+                            "_status",
+                            "op",
+                            "supersedes",
+                            "origin",
+                        }
                         assert row.get("_status", "not_selected") == "not_selected"
                     assert secret not in repr(row).lower()
                     assert secret.upper() not in repr(row)

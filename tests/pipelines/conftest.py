@@ -121,6 +121,12 @@ def stage_modules(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def stages(stage_modules, monkeypatch):
+    """The test stages, importable in this process."""
+    monkeypatch.syspath_prepend(str(stage_modules))
+
+
 def words_rows(words):
     """A listing of one batch: a sample per word."""
     rows = [

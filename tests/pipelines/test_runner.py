@@ -15,11 +15,6 @@ from .conftest import group_bytes, words_dataset, words_recipe
 WORDS = [f"w{'x' * (i % 7)}" for i in range(45)]
 
 
-@pytest.fixture
-def stages(stage_modules, monkeypatch):
-    monkeypatch.syspath_prepend(str(stage_modules))
-
-
 def run(dataset, limit=None, redo=False, **settings):
     recipe = build_recipe(words_recipe(dataset.storage.url, **settings), "test")
     plan = plan_stages(recipe, read_sources(dataset), limit)

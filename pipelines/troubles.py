@@ -1,0 +1,71 @@
+"""What becomes of a shard that did not go well: tried again, its suspects tried alone, or given up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from zcurate.curation.stage import Resources
+
+from .execution.outcome import Outcome
+from .execution.worker import MapTask
+
+#: How often one shard may fail before it is given up (kills from outside included).
+MAX_ATTEMPTS = 20
+#: Failures with an exception that belongs to no row: a bug, or a machine's fault.
+MAX_STAGE_FAILURES = 3
+MAX_MEMORY_FAILURES = 4
+
+
+@dataclass
+class Trouble:
+    """History of one shard of one stage.
+
+    Attributes:
+        to_probe: rows that were in progress when a worker died or hung: each is tried alone before
+            anything is held against it.
+        quarantined: row -> (error class, message) of rows that failed alone too.
+    """
+
+    attempts: int = 0
+    kinds: Counter = field(default_factory=Counter)
+    to_probe: list[int] = field(default_factory=list)
+    quarantined: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def note(self, outcome: Outcome, resources: Resources) -> str | None:
+        """Take in one failure. Returns why the shard is given up, or None when it is to be tried again.
+
+        Memory, lost nodes and preemption never count against a row.
+        """
+        failure, task = outcome.failure, outcome.task
+        self.attempts += 1
+        self.kinds[failure.kind] += 1
+        if failure.kind == "stage" and self.kinds["stage"] >= MAX_STAGE_FAILURES:
+            return failure.message
+        if failure.kind == "memory" and self.kinds["memory"] >= MAX_MEMORY_FAILURES:
+            limit = f"limit {resources.memory_bytes / 2**30:g} GiB per worker"
+            return f"out of memory {MAX_MEMORY_FAILURES} times, alone too ({limit})"
+        if self.attempts >= MAX_ATTEMPTS:
+            return f"failed {MAX_ATTEMPTS} times, last: {failure.message}"
+        if failure.kind in ("deadline", "died") and isinstance(task, MapTask):
+            if task.probe_row is not None:
+                self._quarantine(task.probe_row, failure.kind, resources)
+            else:
+                self.to_probe += [r for r in outcome.suspects if r not in self.to_probe]
+        return None
+
+    def _quarantine(self, row: int, kind: str, resources: Resources) -> None:
+        self.to_probe.remove(row)
+        self.quarantined[row] = {
+            "deadline": (
+                "RowTimeout",
+                f"took longer than {resources.row_deadline_s:g} s, alone on a healthy worker too",
+            ),
+            "died": ("WorkerCrash", "crashed its worker, alone on a healthy one too"),
+        }[kind]
+
+
+def rows_text(suspects: Sequence[int]) -> str:
+    """Where in the shard, for messages."""
+    return f" at row(s) {suspects[0]}-{suspects[-1]}" if suspects else ""
