@@ -106,7 +106,8 @@ class GroupIndex:
 
     def _read_cache(self) -> dict[str, tuple[int, str, ShardMeta]]:
         try:
-            table = pq.read_table(pa.BufferReader(self.storage.get(self.cache_path)))
+            file = pq.ParquetFile(pa.BufferReader(self.storage.get(self.cache_path)), pre_buffer=False)
+            table = file.read(use_threads=False)
             return {
                 r["shard"]: (r["size_bytes"], r["tag"], ShardMeta.from_json(r["meta"]))
                 for r in table.to_pylist()

@@ -108,7 +108,9 @@ def read_table(data: bytes, where: str, columns: Sequence[str] | None = None) ->
     """Check the file digest and return (table, footer). Raises ShardInvalidError."""
     file, meta = _open(data, where)
     try:
-        table = file.read(columns=list(columns) if columns is not None else None)
+        # One thread: shards are read side by side already, and a short command that ends while Arrow's
+        # pool is still starting threads is aborted by its C++ runtime.
+        table = file.read(columns=list(columns) if columns is not None else None, use_threads=False)
     except (pa.ArrowException, OSError, KeyError) as e:
         raise ShardInvalidError(f"{where}: cannot be read ({e}); it counts as absent") from e
     return table.replace_schema_metadata(None), meta
@@ -125,7 +127,7 @@ def _open(data: bytes, where: str) -> tuple[pq.ParquetFile, ShardMeta]:
     if h.hexdigest().encode() != data[start : start + 32]:
         raise ShardInvalidError(f"{where}: its bytes do not match their digest; it counts as absent")
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
         meta = ShardMeta.from_json(file.metadata.metadata[META_KEY])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as e:
         raise ShardInvalidError(f"{where}: unreadable footer ({e}); it counts as absent") from e
