@@ -17,7 +17,7 @@ from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, m
 if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
-VERSION = 1
+VERSION = 2
 
 
 class Config(BaseModel):

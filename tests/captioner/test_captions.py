@@ -198,3 +198,24 @@ def test_lab_of_white_and_facts_of_a_split_picture():
     facts = measure(buffer.getvalue(), 120, 90, sharpness=2.0)
     assert (facts.shape, facts.aspect, facts.focus) == ("horizontal", "4:3", "soft")
     assert facts.bands == ("light blue", "dark green", "dark green")
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=6),
+    st.integers(40, 200),
+    st.integers(40, 200),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_picture_without_words_gives_a_valid_record(colors, width, height):
+    pixels = np.zeros((height, width, 3), np.uint8)
+    for i, color in enumerate(colors):
+        pixels[i * height // len(colors) :] = color
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, "JPEG", quality=90)
+    record = ENGINE.caption(
+        request(
+            image=sink.getvalue(), width_px=width, height_px=height, text=None, metadata=None, key="x", ocr=()
+        )
+    )
+    assert record.en.long
+    assert record.zh.long
