@@ -26,6 +26,7 @@ from zcurate.curation.store import Dataset, Limit, read_sources
 from zcurate.curation.store.digest import json_digest
 
 from .context import StageContext
+from .decisions import RULE_STAGES, step_name
 from .planned import Plan
 from .recipe import ExportConfig, Recipe, check_target
 from .view import View
@@ -141,21 +142,18 @@ def funnel_of(view: View) -> tuple[tuple[tuple[str, int], ...], dict[str, int]]:
     counts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     columns = ["profile._status"] if view.plan.path("profile") else []
-    filtered, grouped = view.plan.path("decisions/filter"), view.plan.path("groups")
-    if filtered:
-        columns.append("decisions/filter.reasons")
+    rules = [g for g in RULE_STAGES.values() if view.plan.path(g)]
+    columns += [f"{g}.reasons" for g in rules]
     for _, table in view.tables(columns):
         mask = table.column("live").to_numpy().copy()
         counts["ingested"] += int(mask.sum())
         if columns[:1] == ["profile._status"]:
             mask &= pc.fill_null(pc.equal(table.column("profile._status"), OK), False).to_numpy()
             counts["readable"] += int(mask.sum())
-        if filtered:
-            for names in table.column("decisions/filter.reasons").take(np.flatnonzero(mask)).to_pylist():
-                reasons.update(names or ())
-            mask &= table.column("keep:decisions/filter").to_numpy()
-            counts["kept by filter"] += int(mask.sum())
-        if grouped:
-            mask &= table.column("keep:groups").to_numpy()
-            counts["unique"] += int(mask.sum())
+        for group in view.decisions:
+            if group in rules:
+                for names in table.column(f"{group}.reasons").take(np.flatnonzero(mask)).to_pylist():
+                    reasons.update(names or ())
+            mask &= table.column(f"keep:{group}").to_numpy()
+            counts[step_name(group)] += int(mask.sum())
     return tuple(counts.items()), dict(reasons.most_common())

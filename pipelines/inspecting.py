@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html as html_module
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import pyarrow as pa
 
 from zcurate.curation.errors import ConfigError, DatasetError, SampleError
 from zcurate.curation.store import SAMPLES, Dataset, Limit, read_selection, read_sources
+from zcurate.curation.store.lineage import split_column
 from zcurate.curation.store.maintenance import GroupDiff, diff, errors, garbage
 
 from .context import StageContext
+from .explaining import plain
 from .planned import plan_stages
 from .runlog import all_records, latest_record, parse_recipe
 from .view import View, open_view
-
-_PREFIX = {"decisions/filter": "filter", "groups": "dedup", "weights": "balance", "captions": "caption"}
 
 
 def status_of(url: str) -> dict[str, Any]:
@@ -73,26 +74,52 @@ def error_rows(url: str) -> Iterator[dict[str, Any]]:
             }
 
 
-def whatif_of(url: str, rule: str, n_examples: int, html: Path | None = None) -> dict[str, Any]:
-    """Counts and nearest samples of a rule that does not exist yet."""
-    from zcurate.curation.filters import columns_of, whatif
+def whatif_of(
+    url: str, rule: str, n_examples: int, html: Path | None = None, source: str | None = None
+) -> dict[str, Any]:
+    """Counts and samples of a rule that does not exist yet.
 
-    from .stages.filter import filter_schema
+    Bare names mean what they mean in a rule of the recipe (samples, profile, metadata, quality,
+    scores); columns of any other group go by their qualified names, e.g. `ocr.has_text`.
+
+    Args:
+        source: glob on the source name; other sources are left out.
+
+    Raises:
+        ConfigError: the rule is wrong for the dataset's columns, or no source matches.
+    """
+    from zcurate.curation.filters import compile_expression, whatif
 
     view = open_view(url)
-    columns = [*columns_of(rule, filter_schema()), "samples.source"]
-    batches = (t for _, t in _live_tables(view, sorted(set(columns))))
-    found = whatif(batches, rule, n_examples)
+    names = read_sources(view.dataset)
+    if source is not None and not any(fnmatchcase(n, source) for n in names):
+        raise ConfigError(f"--source {source!r} matches no source; there are {', '.join(names)}")
+    condition = compile_expression(rule, whatif_schema(view, rule))
+    read = list(condition.columns)
+    columns = sorted({*read, "samples.source"})
+    missing = sorted({g for g, _ in map(split_column, read) if g != SAMPLES and not view.has(g)})
+    if missing:
+        raise DatasetError(f"{', '.join(missing)}: not computed yet; run 'zcurate build' with the recipe")
+
+    def batches() -> Iterator[pa.Table]:
+        for _, table in _live_tables(view, columns):
+            if source is not None:
+                given = table.column("samples.source").to_pylist()
+                table = table.filter(pa.array([fnmatchcase(n or "", source) for n in given], pa.bool_()))
+            yield table
+
+    found = whatif(batches(), condition, n_examples)
     by_id = {e.sample_id: e for e in found.examples}
-    places = _places(view, set(by_id))
+    places = _places(view, set(by_id), read)
     examples = [
         {
             "sample_id": i.hex(),
             "value": e.value,
             "matched": e.matched,
             **{k: places[i][k] for k in ("source", "key")},
+            "values": plain({c: places[i][c] for c in read}),
         }
-        for i, e in sorted(by_id.items(), key=lambda item: item[1].value)
+        for i, e in sorted(by_id.items(), key=lambda item: (item[1].value or 0.0, item[0]))
     ]
     if html is not None:
         html.write_text(_page(found.condition, [(places[i], e) for i, e in by_id.items()]), encoding="utf-8")
@@ -107,22 +134,41 @@ def whatif_of(url: str, rule: str, n_examples: int, html: Path | None = None) ->
     }
 
 
+def whatif_schema(view: View, rule: str) -> pa.Schema:
+    """Columns a rule may read in a dataset: those of rules, and the others it names with their group."""
+    from zcurate.curation.filters import columns_of
+
+    from .stages.filter import filter_schema, profiled_groups
+
+    groups = [g for g in (*profiled_groups(), "scores") if view.plan.path(g)]
+    known = [f for f in filter_schema() if f.name.startswith("samples.")]
+    known += [f.with_name(f"{g}.{f.name}") for g in groups for f in view.schema(g)]
+    names = {f.name for f in known}
+    for name in columns_of(rule):
+        group, _, column = name.rpartition(".")
+        if name not in names and view.plan.path(group) and column in view.schema(group).names:
+            known.append(view.schema(group).field(column).with_name(name))
+    return pa.schema(known)
+
+
 def _live_tables(view: View, columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
     for shard, table in view.tables(columns):
         live = np.flatnonzero(table.column("live").to_numpy())
         yield shard, table.take(live).select(["sample_id", *columns])
 
 
-def _places(view: View, ids: set[bytes]) -> dict[bytes, dict[str, Any]]:
-    """id -> source, key, text and thumbnail of a few samples."""
+def _places(view: View, ids: set[bytes], extra: Sequence[str] = ()) -> dict[bytes, dict[str, Any]]:
+    """id -> source, key, text and thumbnail of a few samples, and `extra` columns by their qualified names."""
     columns = ["samples.source", "samples.key", "samples.text"]
     if view.plan.path("thumbs"):
         columns.append("thumbs.thumb")
+    bare = {c: c.rpartition(".")[2] for c in columns}
+    columns += [c for c in extra if c not in columns]
     found: dict[bytes, dict[str, Any]] = {}
     for _, table in _live_tables(view, columns):
         here = np.flatnonzero([i in ids for i in table.column("sample_id").to_pylist()])
         for row in table.take(here).to_pylist():
-            found[row["sample_id"]] = {k.rpartition(".")[2]: v for k, v in row.items()}
+            found[row["sample_id"]] = row | {short: row[c] for c, short in bare.items()}
     return found
 
 
@@ -131,15 +177,16 @@ def _page(condition: str, rows: list[tuple[dict[str, Any], Any]]) -> str:
     import base64
 
     cards = []
-    for place, example in sorted(rows, key=lambda r: r[1].value):
+    for place, example in sorted(rows, key=lambda r: (r[1].value or 0.0, r[1].sample_id)):
         thumb = place.get("thumb")
         image = (
             f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(thumb).decode()}">' if thumb else ""
         )
         label = html_module.escape(f"{place['source']}/{place['key']}")
         verdict = "drop" if example.matched else "keep"
+        value = "" if example.value is None else f"{example.value:.6g} · "
         cards.append(
-            f'<figure class="{verdict}">{image}<figcaption>{example.value:.6g} · {verdict}<br>{label}</figcaption></figure>'
+            f'<figure class="{verdict}">{image}<figcaption>{value}{verdict}<br>{label}</figcaption></figure>'
         )
     return (
         '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -150,81 +197,6 @@ def _page(condition: str, rows: list[tuple[dict[str, Any], Any]]) -> str:
         "figcaption{overflow-wrap:anywhere;font-size:13px}</style>"
         f"<h1>{html_module.escape(condition)}</h1><main>{''.join(cards)}</main>"
     )
-
-
-def explain_sample(url: str, sample_id: bytes) -> dict[str, Any]:
-    """Every column of every group of one sample, and what each rule says of it.
-
-    Raises:
-        DatasetError: no such sample in the dataset.
-    """
-    view = open_view(url)
-    found = view.find(sample_id)
-    if found is None:
-        raise DatasetError(
-            f"{sample_id.hex()}: no such sample in {url}; 'zcurate errors' and 'search' print ids"
-        )
-    shard, row = found
-    facts: dict[str, Any] = {
-        "sample_id": sample_id.hex(),
-        "shard": shard,
-        "row": row,
-        "groups": {},
-        "rules": [],
-    }
-    facts["groups"][SAMPLES] = _plain(view.dataset.read(SAMPLES, shard).slice(row, 1).to_pylist()[0])
-    for group in view.plan.paths:
-        index = view.index(group)
-        if shard in index.metas:
-            values = view.dataset.read(index.path, shard).slice(row, 1).to_pylist()[0]
-            facts["groups"][group] = _plain(values)
-    facts["rules"] = _rules(view, shard, row)
-    return facts
-
-
-def _rules(view: View, shard: str, row: int) -> list[dict[str, Any]]:
-    settings = view.recipe.stages.get("filter")
-    if settings is None or not view.has("profile"):
-        return []
-    from zcurate.curation.filters import explain, parse_rules
-
-    from .stages.filter import Config, filter_schema
-
-    config = Config.model_validate(settings)
-    rules = parse_rules(config.rules, filter_schema(), config.sources)
-    for name, table in view.tables(list(rules.columns)):
-        if name == shard:
-            values = table.slice(row, 1).to_pylist()[0]
-            return [_plain(asdict(e)) for e in explain(values, rules, filter_schema())]
-    return []
-
-
-def _plain(value: Any) -> Any:
-    """JSON-able: ids as hex, long binaries and vectors by their size."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return f"[{len(value)} numbers]" if len(value) > 64 else [_plain(v) for v in value]
-    if isinstance(value, bytes):
-        return value.hex() if len(value) <= 16 else f"[{len(value)} bytes]"
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
-
-
-def print_explanation(facts: dict[str, Any]) -> None:
-    """For people: groups as sections, nulls left out."""
-    print(f"sample {facts['sample_id']}  (shard {facts['shard']}, row {facts['row']})")
-    for group, values in facts["groups"].items():
-        print(f"\n{group}  [{values.get('_status', 'listed')}]")
-        for name, value in values.items():
-            if value is not None and name not in ("sample_id", "_status", "_key") and value != []:
-                print(f"  {name:<18} {value}")
-    if facts["rules"]:
-        print("\nrules")
-        for r in facts["rules"]:
-            values = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in r["values"].items())
-            print(f"  {r['verdict']:<8} {r['rule']}: {r['condition']}  ({values})")
 
 
 def search_dataset(url: str, text: str | None, image: Path | None, k: int) -> list[dict[str, Any]]:

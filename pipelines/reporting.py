@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-
-from zcurate.curation.stage import OK
 
 from .exporting import funnel_of
 from .inspecting import error_rows
 from .report import render_report
 from .report.data import (
     Balance,
-    Borderline,
     CaptionCard,
     ConceptShare,
     DuplicateGroup,
@@ -25,22 +21,14 @@ from .report.data import (
     ErrorClass,
     FaultScore,
     FunnelStep,
-    Histogram,
     ReportData,
-    RuleSamples,
     Sample,
     StageTiming,
-    histogram_of,
 )
-from .report_rules import RuleSignal, RuleSignals
+from .report_numbers import gather
 from .runlog import latest_record
 from .view import View, open_view
 
-#: Signals drawn even when no rule uses them.
-_SIGNALS = (
-    *("width_px", "height_px", "compression_ratio", "border_variance", "reencode_bpp"),
-    *("sharpness", "noise_sigma", "color_cast"),
-)
 _SHOWN_GROUPS, _SHOWN_MEMBERS, _SHOWN_CAPTIONS, _SHOWN_BORDER, _SHOWN_CONCEPTS = 12, 5, 12, 5, 24
 _SHOWN_GALLERY = 12
 
@@ -61,16 +49,13 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
     steps = [FunnelStep(name, rows, _STEP_NOTES.get(name, "")) for name, rows in funnel]
     if exported is not None:
         steps.append(FunnelStep("exported", exported, "written to shards"))
-    gathered = RuleSignals(view)
-    columns = _signal_columns(view, gathered.signals)
-    numbers = _numbers(view, columns, gathered)
+    numbers = gather(view)
     groups = _duplicate_groups(view)
     captions = _caption_rows(view)
-    near = [s.nearest(d, _SHOWN_BORDER) for s in numbers["signals"] for d in (True, False)]
-    wanted = {numbers["ids"][i] for rows in near for i in rows}
+    wanted = numbers.near(_SHOWN_BORDER)
     wanted |= {i for g in groups for i in (g["keeper"], *(m[0] for m in g["members"]))}
     wanted |= {c["sample_id"] for c in captions}
-    gallery = _spread(numbers, _SHOWN_GALLERY)
+    gallery = numbers.spread(_SHOWN_GALLERY)
     samples = _samples(view, wanted | set(gallery))
     rows = funnel[0][1] if funnel else 0
     left = funnel[-1][1] if funnel else 0
@@ -91,11 +76,11 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
         facts=tuple(facts),
         funnel=tuple(steps),
         drop_reasons=tuple(reasons.items()),
-        sources=_sources(numbers),
-        histograms=tuple(_histograms(view, numbers, columns)),
-        rules=tuple(_rule_samples(view, numbers, samples)),
+        sources=numbers.source_lines,
+        histograms=tuple(numbers.histograms()),
+        rules=tuple(numbers.rule_samples(samples, _SHOWN_BORDER)),
         duplicates=tuple(_group(g, samples) for g in groups),
-        duplicate_groups_total=numbers["duplicate_groups"],
+        duplicate_groups_total=numbers.duplicate_groups,
         captions=tuple(_card(c, samples) for c in captions),
         balance=_balance(view, record),
         errors=tuple(_errors(view)),
@@ -108,119 +93,10 @@ _STEP_NOTES = {
     "ingested": "listed from the sources",
     "readable": "decoded without error",
     "kept by filter": "no rule fired",
+    "kept by scores": "no rule on scores fired",
     "unique": "one keeper per duplicate group",
+    "sampled": "inside the rate and quota of its source",
 }
-
-
-def _signal_columns(view: View, signals: list[RuleSignal]) -> list[str]:
-    if not view.plan.path("profile"):
-        return []
-    names = set(view.schema("profile").names)
-    columns = [f"profile.{c}" for c in _SIGNALS if c in names]
-    used = dict.fromkeys(s.column for s in signals if s.column)
-    return columns + [
-        c for c in used if c not in columns and c.startswith("profile.") and _is_number(view, c)
-    ]
-
-
-def _is_number(view: View, column: str) -> bool:
-    t = view.schema("profile").field(column.rpartition(".")[2]).type
-    return pa.types.is_integer(t) or pa.types.is_floating(t)
-
-
-def _numbers(view: View, columns: list[str], gathered: RuleSignals) -> dict[str, Any]:
-    """One pass over all rows: signal values, ids, sources, decisions; a float per row and signal."""
-    extra = ["samples.source"] + (["profile._status"] if columns else [])
-    values: dict[str, list[np.ndarray]] = defaultdict(list)
-    ids: list[bytes] = []
-    sources: Counter[str] = Counter()
-    kept: Counter[str] = Counter()
-    selected = []
-    sizes: Counter[bytes] = Counter()
-    grouped = view.plan.path("groups") is not None
-    extra += ["groups.group_id"] if grouped else []
-    wanted = list(dict.fromkeys([*extra, *columns, *gathered.columns]))
-    for _, table in view.tables(wanted):
-        live = table.column("live").to_numpy()
-        names = np.array(table.column("samples.source").to_pylist(), dtype=object)
-        mask = live.copy()
-        if columns:
-            mask &= np.array([s == OK for s in table.column("profile._status").to_pylist()], bool)
-        for name in table.column_names:
-            if name.startswith("keep:"):
-                mask &= table.column(name).to_numpy()
-        sources.update(names[live].tolist())
-        kept.update(names[mask].tolist())
-        if grouped:
-            sizes.update(g for g in table.column("groups.group_id").to_pylist() if g is not None)
-        readable = np.flatnonzero(live)
-        part = table.take(readable)
-        gathered.add(part)
-        ids += part.column("sample_id").to_pylist()
-        selected.append(mask[readable])
-        for c in columns:
-            values[c].append(part.column(c).cast(pa.float64()).to_numpy())
-    return {
-        "ids": ids,
-        "values": {c: np.concatenate(v) for c, v in values.items()},
-        "signals": gathered.finish(),
-        "selected": np.concatenate(selected) if selected else np.zeros(0, bool),
-        "sources": sources,
-        "kept": kept,
-        "duplicate_groups": sum(n > 1 for n in sizes.values()) if grouped else None,
-    }
-
-
-def _spread(numbers: dict[str, Any], n: int) -> list[bytes]:
-    """Ids of selected rows, evenly over the dataset."""
-    at = np.flatnonzero(numbers["selected"])
-    return (
-        [numbers["ids"][i] for i in at[np.linspace(0, len(at) - 1, min(n, len(at)), dtype=int)]]
-        if len(at)
-        else []
-    )
-
-
-def _sources(numbers: dict[str, Any]) -> tuple[tuple[str, int, int], ...]:
-    return tuple((n, c, numbers["kept"].get(n, 0)) for n, c in sorted(numbers["sources"].items()))
-
-
-def _histograms(view: View, numbers: dict[str, Any], columns: list[str]) -> list[Histogram]:
-    """Profile signals, then what rules compare that is no bare column. `dropped` counts what rules really drop."""
-    signals: list[RuleSignal] = numbers["signals"]
-    shown = []
-    for column in [*columns, *dict.fromkeys(s.label for s in signals if s.column is None)]:
-        mine = [s for s in signals if column in (s.column, s.label if s.column is None else None)]
-        metadata = {}
-        if column in columns:
-            metadata = view.schema("profile").field(column.rpartition(".")[2]).metadata or {}
-        shown.append(
-            histogram_of(
-                column.removeprefix("profile."),
-                numbers["values"][column] if column in columns else mine[0].values,
-                unit=metadata.get(b"unit", b"").decode(),
-                meaning=metadata.get(b"meaning", b"computed in a rule").decode(),
-                thresholds=tuple(dict.fromkeys(s.threshold for s in mine)),
-                dropped=int(np.logical_or.reduce([s.fires for s in mine]).sum()) if mine else None,
-            )
-        )
-    return shown
-
-
-def _rule_samples(view: View, numbers: dict[str, Any], samples: dict[bytes, Sample]) -> list[RuleSamples]:
-    shown = []
-    for s in numbers["signals"]:
-        sides = []
-        for dropped in (True, False):
-            near = [(numbers["ids"][i], float(s.values[i])) for i in s.nearest(dropped, _SHOWN_BORDER)]
-            sides.append(tuple(Borderline(samples[i], v) for i, v in near if i in samples))
-        unit = ""
-        if s.column and s.column.startswith("profile."):
-            unit = (view.schema("profile").field(s.label).metadata or {}).get(b"unit", b"").decode()
-        shown.append(
-            RuleSamples(f"{s.rule}: {s.text}", s.label, s.threshold.value, *sides, int(s.fires.sum()), unit)
-        )
-    return shown
 
 
 def _duplicate_groups(view: View) -> list[dict[str, Any]]:

@@ -16,11 +16,10 @@ from zcurate.curation.store.index import GroupIndex
 from zcurate.curation.store.lineage import split_column
 from zcurate.curation.store.selection import base_mask, keep_mask
 
+from .decisions import is_decision
 from .planned import Plan, plan_stages
 from .recipe import Recipe
 from .runlog import recorded_limit, recorded_recipe
-
-DECISIONS = ("decisions/filter", "groups")
 
 
 @dataclass
@@ -36,6 +35,11 @@ class View:
         self._samples = self.dataset.samples()
         self.selection = read_selection(self.dataset, self._samples, self.limit)
         self._indexes: dict[str, GroupIndex] = {}
+
+    @property
+    def decisions(self) -> list[str]:
+        """The groups of the plan whose `keep` decides, in the order of its stages."""
+        return [g for g in self.plan.paths if is_decision(g)]
 
     def has(self, group: str) -> bool:
         """Is any shard of that group there?"""
@@ -56,27 +60,30 @@ class View:
         decision group of the plan `keep:GROUP` (false where not decided), people's decisions applied.
         Shards in which a wanted group is missing have nulls there.
         """
+        for shard in self.selection.shards:
+            yield shard, self.table(shard, columns)
+
+    def table(self, shard: str, columns: Sequence[str]) -> pa.Table:
+        """One shard, as `tables` gives it."""
         wanted: dict[str, list[str]] = {}
         for c in columns:
             group, name = split_column(c)
             wanted.setdefault(group, []).append(name)
-        decided = [g for g in DECISIONS if self.plan.path(g)]
-        for shard in self.selection.shards:
-            base = self.selection.bases[shard]
-            samples = self.dataset.read(SAMPLES, shard, ["sample_id", *wanted.get(SAMPLES, [])])
-            ids = samples.column("sample_id")
-            names, arrays = ["sample_id"], [ids]
-            for group, fields in wanted.items():
-                table = samples if group == SAMPLES else self._read(group, shard, fields, len(ids))
-                names += [f"{group}.{f}" for f in fields]
-                arrays += [table.column(f) for f in fields]
-            names.append("live")
-            arrays.append(pa.array(base_mask(base, ids)))
-            for group in decided:
-                table = self._read(group, shard, ["keep"], len(ids))
-                names.append(f"keep:{group}")
-                arrays.append(pa.array(keep_mask(base, pa.chunked_array([table.column(0).combine_chunks()]))))
-            yield shard, pa.table(arrays, names=names)
+        base = self.selection.bases[shard]
+        samples = self.dataset.read(SAMPLES, shard, ["sample_id", *wanted.get(SAMPLES, [])])
+        ids = samples.column("sample_id")
+        names, arrays = ["sample_id"], [ids]
+        for group, fields in wanted.items():
+            table = samples if group == SAMPLES else self._read(group, shard, fields, len(ids))
+            names += [f"{group}.{f}" for f in fields]
+            arrays += [table.column(f) for f in fields]
+        names.append("live")
+        arrays.append(pa.array(base_mask(base, ids)))
+        for group in self.decisions:
+            table = self._read(group, shard, ["keep"], len(ids))
+            names.append(f"keep:{group}")
+            arrays.append(pa.array(keep_mask(base, pa.chunked_array([table.column(0).combine_chunks()]))))
+        return pa.table(arrays, names=names)
 
     def _read(self, group: str, shard: str, fields: list[str], rows: int) -> pa.Table:
         index = self.index(group)

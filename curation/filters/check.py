@@ -17,17 +17,19 @@ DERIVED: dict[str, str] = {
     "pixels": "width_px * height_px",
     "short_side_px": "min(width_px, height_px)",
 }
-NUMBER, STRING, BOOL, OTHER = "number", "string", "boolean", "other"
+NUMBER, STRING, BOOL, LIST, OTHER = "number", "string", "boolean", "list", "other"
 
 
 def kind_of(type_: pa.DataType) -> str:
-    """number | string | boolean | other: what expressions can do with a column of this type."""
+    """number | string | boolean | list (of strings) | other: what expressions can do with a column of this type."""
     if pa.types.is_boolean(type_):
         return BOOL
     if pa.types.is_integer(type_) or pa.types.is_floating(type_):
         return NUMBER
     if pa.types.is_string(type_) or pa.types.is_large_string(type_):
         return STRING
+    if pa.types.is_list(type_) and pa.types.is_string(type_.value_type):
+        return LIST
     return OTHER
 
 
@@ -54,6 +56,8 @@ def bind(node: Node, schema: pa.Schema, text: str) -> tuple[Node, str]:
         return node, STRING if isinstance(node.value, str) else NUMBER
     if isinstance(node, Column):
         return _bind_column(node, schema, text)
+    if node.op in ("within", "not within"):
+        _check_item(node.args[0], text)  # first: `cat in tags` lacks quotes, whatever columns there are
     args, kinds = [], []
     for a in node.args:
         bound, kind = bind(a, schema, text)
@@ -77,8 +81,11 @@ def _bind_column(node: Column, schema: pa.Schema, text: str) -> tuple[Node, str]
         except ConfigError as e:
             raise problem(text, node.at, node.end, f"{node.name!r} needs width_px and height_px") from e
     known = sorted({*schema.names, *(n.rpartition(".")[2] for n in schema.names), *DERIVED})
-    near = difflib.get_close_matches(node.name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    # a name with its group is a slip of another such name, before it is one of a bare name
+    pools = [schema.names, known] if "." in node.name else [known]
+    near = next((n for p in pools if (n := difflib.get_close_matches(node.name, p, n=1, cutoff=0.5))), [])
+    bare = sorted({*(n.rpartition(".")[2] for n in schema.names), *DERIVED})
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(bare)}"
     raise problem(text, node.at, node.end, f"unknown column {node.name!r}; {hint}")
 
 
@@ -93,10 +100,10 @@ def _placed(node: Node, where: Column) -> Node:
 
 
 def _result_kind(node: Operation, kinds: list[str], text: str) -> str:
-    def need(kind: str) -> None:
+    def need(*wanted: str) -> None:
         for arg, found in zip(node.args, kinds, strict=True):
-            if found != kind:
-                message = f"{node.op!r} needs a {kind} here, this is a {found}"
+            if found not in wanted:
+                message = f"{node.op!r} needs a {' or a '.join(wanted)} here, this is a {found}"
                 raise problem(text, arg.at, arg.end, message)
 
     if node.op in ("and", "or", "not"):
@@ -104,19 +111,45 @@ def _result_kind(node: Operation, kinds: list[str], text: str) -> str:
         return BOOL
     if node.op in ("is null", "is not null"):
         return BOOL
+    if node.op in ("within", "not within"):
+        _check_within(node, kinds, text)
+        return BOOL
     if node.op in ("in", "not in") or node.op in COMPARISONS:
         _check_comparable(node, kinds, text)
         return BOOL
+    if node.op == "count":
+        need(LIST)
+        return NUMBER
+    if node.op == "lower":
+        need(STRING, LIST)
+        return kinds[0]
     need(NUMBER)
     return NUMBER
 
 
-def _check_comparable(node: Operation, kinds: list[str], text: str) -> None:
-    first = kinds[0]
-    if first == OTHER:
+def _check_within(node: Operation, kinds: list[str], text: str) -> None:
+    container = node.args[1]
+    if kinds[1] not in (LIST, STRING):
+        message = f"`in` looks into a list of strings or a string, this is a {kinds[1]}"
+        raise problem(text, container.at, container.end, message)
+
+
+def _check_item(item: Node, text: str) -> None:
+    if not isinstance(item, Literal) or not isinstance(item.value, str):
         raise problem(
-            text, node.args[0].at, node.args[0].end, "this column can only be tested with `is null`"
+            text, item.at, item.end, 'what `in` looks for in a column is a string in quotes: "x" in COLUMN'
         )
+
+
+def _check_comparable(node: Operation, kinds: list[str], text: str) -> None:
+    first, place = kinds[0], node.args[0]
+    if first == OTHER:
+        raise problem(text, place.at, place.end, "this column can only be tested with `is null`")
+    for arg, kind in zip(node.args, kinds, strict=True):
+        if kind == LIST:
+            raise problem(
+                text, arg.at, arg.end, 'a list is not compared; write "x" in COLUMN, or count(COLUMN) > 0'
+            )
     for arg, kind in zip(node.args[1:], kinds[1:], strict=True):
         if kind != first:
             raise problem(text, arg.at, arg.end, f"a {first} cannot be compared with a {kind}")

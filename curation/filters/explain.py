@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .expression import as_array, comparison_of, evaluate
+from .expression import as_array, comparison_of, evaluate, is_numeric
 from .rules import RuleSet
 from .syntax import Node, Operation, unparse
 
@@ -70,9 +70,9 @@ def explain(row: Mapping[str, Any], rules: RuleSet, schema: pa.Schema) -> list[E
 def _checks(node: Node, table: pa.Table) -> list[Check]:
     comparison = comparison_of(node)
     if comparison is not None:
+        if not is_numeric(comparison, table):
+            return []
         value = as_array(evaluate(comparison.value, table), 1, pa.float64())
-        if not pa.types.is_floating(value.type):
-            return []  # a comparison of two string or boolean columns has no threshold
         holds = as_array(evaluate(node, table), 1, pa.bool_())[0].as_py()
         return [Check(unparse(node), value[0].as_py(), comparison.op, comparison.threshold, holds)]
     if isinstance(node, Operation) and node.op in ("and", "or", "not"):

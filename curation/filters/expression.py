@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -119,6 +120,13 @@ def comparison_of(node: Node) -> Comparison | None:
     return Comparison(Operation("-", (left, right), node.at, node.end), node.op, 0.0)
 
 
+def is_numeric(comparison: Comparison, table: pa.Table) -> bool:
+    """Does a comparison compare numbers? Two string columns compared have no threshold."""
+    node = comparison.value
+    left = node.args[0] if isinstance(node, Operation) and node.op == "-" else node
+    return pa.types.is_floating(evaluate(left, table.slice(0, 0)).type)
+
+
 def constant(node: Node) -> float | str | bool | None:
     """The value of a tree without columns; None when it has columns (or is null, e.g. 1 / 0)."""
     if isinstance(node, Literal):
@@ -157,6 +165,8 @@ def evaluate(node: Node, table: pa.Table | None) -> pa.Array | pa.ChunkedArray |
     op = node.op
     if op in ("in", "not in"):
         return _membership(node, table)
+    if op in ("within", "not within"):
+        return _within(node, table)
     args = [evaluate(a, table) for a in node.args]
     if op in _COMPARE:
         return _COMPARE[op](*args)
@@ -176,7 +186,22 @@ def evaluate(node: Node, table: pa.Table | None) -> pa.Array | pa.ChunkedArray |
         return pc.min_element_wise(*args, skip_nulls=False)
     if op == "max":
         return pc.max_element_wise(*args, skip_nulls=False)
+    if op == "count":
+        return pc.cast(pc.list_value_length(args[0]), pa.float64())
+    if op == "lower":
+        return _lower(args[0])
     return {"neg": pc.negate, "abs": pc.abs}[op](args[0])
+
+
+def _lower(value: pa.Array | pa.ChunkedArray | pa.Scalar) -> pa.Array | pa.ChunkedArray | pa.Scalar:
+    """Lower case (Unicode), of a string or of every string of a list."""
+    if not pa.types.is_list(value.type):
+        return pc.utf8_lower(value)
+    lists = as_array(value, len(value), value.type)
+    # flatten() leaves out what stands behind nulls and outside a slice, so offsets are counted anew
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pc.utf8_lower(lists.flatten()), mask=pc.is_null(lists))
 
 
 def _membership(node: Operation, table: pa.Table | None) -> pa.Array | pa.ChunkedArray | pa.Scalar:
@@ -187,3 +212,19 @@ def _membership(node: Operation, table: pa.Table | None) -> pa.Array | pa.Chunke
     found = pc.is_in(value, value_set=options)
     found = pc.if_else(pc.is_valid(value), found, pa.scalar(None, pa.bool_()))
     return pc.invert(found) if node.op == "not in" else found
+
+
+def _within(node: Operation, table: pa.Table | None) -> pa.Array | pa.ChunkedArray | pa.Scalar:
+    """`"x" in COLUMN`: an element of a list, or a part of a string. Nulls inside a list are no elements."""
+    wanted, container = node.args
+    assert isinstance(wanted, Literal)
+    value = evaluate(container, table)
+    if pa.types.is_list(value.type):
+        lists = as_array(value, len(value), value.type)
+        equal = pc.fill_null(pc.equal(lists.flatten(), pa.scalar(wanted.value, pa.string())), False)
+        hit = np.zeros(len(lists), bool)
+        hit[pc.list_parent_indices(lists).filter(equal).to_numpy(zero_copy_only=False)] = True
+        found = pc.if_else(pc.is_valid(lists), pa.array(hit), pa.scalar(None, pa.bool_()))
+    else:
+        found = pc.match_substring(value, str(wanted.value))
+    return pc.invert(found) if node.op == "not within" else found

@@ -1,4 +1,4 @@
-"""Rules: named conditions that drop a row, with per-source overrides."""
+"""Rules: named conditions that drop a row, per-source changes to them, and rules of single sources."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class Rule:
     """A row is dropped where `drop_if` is true; `name` is stored as the reason.
 
     Attributes:
+        drop_if: None for a rule that only some sources have.
         reason: text for people; does not change decisions.
     """
 
     name: str
-    drop_if: Expression
+    drop_if: Expression | None
     reason: str = ""
 
 
@@ -37,7 +38,7 @@ class RuleSet:
     """Rules and their overrides.
 
     Attributes:
-        rules: in the order of the recipe, which is the order of reasons.
+        rules: in the order of the recipe, which is the order of reasons; rules of single sources last.
         overrides: (glob on the source name, rule name -> replacement condition, or None for off),
             in the order of the recipe. Where several globs match a source, the last one decides.
         source_column: name of the column holding the source.
@@ -51,8 +52,9 @@ class RuleSet:
     def columns(self) -> tuple[str, ...]:
         """Every column read, the source included, sorted."""
         expressions = [r.drop_if for r in self.rules]
-        expressions += [e for _, changes in self.overrides for e in changes.values() if e is not None]
-        return tuple(sorted({self.source_column, *(c for e in expressions for c in e.columns)}))
+        expressions += [e for _, changes in self.overrides for e in changes.values()]
+        read = (c for e in expressions if e is not None for c in e.columns)
+        return tuple(sorted({self.source_column, *read}))
 
     def config(self) -> dict[str, Any]:
         """JSON-able normal form: two spellings of one set of rules give the same value.
@@ -60,18 +62,25 @@ class RuleSet:
         Lists keep the order, which decides between overrides.
         """
         overrides = [
-            [glob, [[n, e.text if e is not None else None] for n, e in sorted(changes.items())]]
-            for glob, changes in self.overrides
+            [glob, [[n, _text(e)] for n, e in sorted(changes.items())]] for glob, changes in self.overrides
         ]
-        return {"rules": [[r.name, r.drop_if.text] for r in self.rules], "sources": overrides}
+        return {"rules": [[r.name, _text(r.drop_if)] for r in self.rules], "sources": overrides}
 
     def condition(self, rule: Rule, source: str | None) -> Expression | None:
-        """The condition of a rule for one source; None when the rule is off there."""
-        chosen: Expression | None = rule.drop_if
+        """The condition of a rule for one source; None when the rule is off there, or is not of that source."""
+        return self.choice(rule, source)[0]
+
+    def choice(self, rule: Rule, source: str | None) -> tuple[Expression | None, str | None]:
+        """(condition, glob it comes from) of a rule for one source; no glob: the rule's own condition."""
+        chosen: tuple[Expression | None, str | None] = (rule.drop_if, None)
         for glob, changes in self.overrides:
             if rule.name in changes and fnmatchcase(source or "", glob):
-                chosen = changes[rule.name]
+                chosen = (changes[rule.name], glob)
         return chosen
+
+
+def _text(expression: Expression | None) -> str | None:
+    return expression.text if expression is not None else None
 
 
 def parse_rules(
@@ -85,7 +94,8 @@ def parse_rules(
         rules: name -> {drop_if, reason}, name -> condition text, or a list of {name, drop_if, reason}.
         schema: columns the rules may read, names qualified or bare; has `samples.source` or `source`.
         sources: glob on the source name -> rule name -> {drop_if}, condition text, or off (YAML reads
-            a bare `off` as false; both are taken).
+            a bare `off` as false; both are taken). A name that is not among `rules` makes a rule of
+            these sources alone, and needs {drop_if, reason}: without a reason it is taken for a slip.
 
     Raises:
         ConfigError: naming the rule and the place in its condition.
@@ -95,20 +105,22 @@ def parse_rules(
     if len(set(names)) != len(names):
         raise ConfigError(f"filter rule {max(names, key=names.count)!r} is given twice; rename one")
     parsed = tuple(Rule(n, _compile(f"rule {n!r}", d, schema), r) for n, d, r in listed)
-    overrides = []
+    overrides, own = [], {}
     for glob, changes in (sources or {}).items():
         if not isinstance(changes, Mapping):
             raise ConfigError(f"sources.{glob}: expected RULE: {{drop_if: ...}} or RULE: off")
         chosen: dict[str, Expression | None] = {}
         for name, change in changes.items():
-            if name not in names:
-                near = get_close_matches(str(name), names, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-                raise ConfigError(f"sources.{glob}: no rule named {name!r}; {hint}")
-            off = change is False or change == "off"
             where = f"sources.{glob}, rule {name!r}"
-            chosen[name] = None if off else _compile(where, _drop_if(where, change)[0], schema)
+            off = change is False or change == "off"
+            condition, reason = ("", "") if off else _drop_if(where, change)
+            if name not in names:
+                if not reason and name not in own:
+                    raise _unknown_rule(f"sources.{glob}", str(name), names)
+                own.setdefault(_checked_name(name), reason)
+            chosen[name] = None if off else _compile(where, condition, schema)
         overrides.append((str(glob), chosen))
+    parsed += tuple(Rule(name, None, reason) for name, reason in own.items())
     source = [n for n in ("samples.source", "source") if n in schema.names]
     if not source:
         raise ConfigError("the schema of the filter has no samples.source column")
@@ -124,10 +136,22 @@ def _as_list(rules: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[tup
             if not isinstance(entry, Mapping) or "name" not in entry:
                 raise ConfigError(f"rules[{i}]: expected {{name, drop_if}}")
             pairs.append((entry["name"], {k: v for k, v in entry.items() if k != "name"}))
-    for name, _ in pairs:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigError(f"rule name {name!r}: use letters, digits, '_', '-' and '.', at most 64")
-    return [(n, *_drop_if(f"rule {n!r}", entry)) for n, entry in pairs]
+    return [(_checked_name(n), *_drop_if(f"rule {n!r}", entry)) for n, entry in pairs]
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(f"rule name {name!r}: use letters, digits, '_', '-' and '.', at most 64")
+    return name
+
+
+def _unknown_rule(where: str, name: str, names: Sequence[str]) -> ConfigError:
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}."
+    return ConfigError(
+        f"{where}: no rule named {name!r}; {hint} A rule of these sources alone needs a reason: "
+        f"{name}: {{drop_if: CONDITION, reason: TEXT}}"
+    )
 
 
 def _drop_if(where: str, entry: Any) -> tuple[str, str]:

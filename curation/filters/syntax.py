@@ -10,7 +10,14 @@ from ..errors import ConfigError
 
 MAX_CHARS = 2_000
 MAX_DEPTH = 40
-FUNCTIONS = ("abs", "max", "min")
+#: Function name -> fewest and most arguments; None for no limit.
+FUNCTIONS: dict[str, tuple[int, int | None]] = {
+    "abs": (1, 1),
+    "count": (1, 1),
+    "lower": (1, 1),
+    "max": (2, None),
+    "min": (2, None),
+}
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 _KEYWORDS = {"and", "or", "not", "in", "is", "null", "true", "false"}
 # Binding powers: a higher number binds tighter.
@@ -43,7 +50,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Operation:
-    """`op` is an operator, a function name, "neg", "not", "in", "not in", "is null" or "is not null"."""
+    """`op` is an operator, a function name, "neg", "not", "in", "not in", "is null", "is not null",
+    "within" or "not within" (`"x" in COLUMN`; `in` alone is the one with a written list).
+    """
 
     op: str
     args: tuple[Node, ...]
@@ -174,10 +183,10 @@ class _Parser:
         while self.accept(","):
             args.append(self.parse(0))
         end = self.take(")")
-        if name.text == "abs" and len(args) != 1:
-            raise problem(self.text, name.at, end.end, "abs takes one argument")
-        if name.text != "abs" and len(args) < 2:
-            raise problem(self.text, name.at, end.end, f"{name.text} takes two or more arguments")
+        fewest, most = FUNCTIONS[name.text]
+        if len(args) < fewest or (most is not None and len(args) > most):
+            wanted = "one argument" if most == 1 else "two or more arguments"
+            raise problem(self.text, name.at, end.end, f"{name.text} takes {wanted}")
         return Operation(name.text, tuple(args), name.at, end.end)
 
     def infix(self, left: Node, token: _Token, power: int) -> Node:
@@ -194,6 +203,14 @@ class _Parser:
         return Operation(token.text, (left, right), left.at, right.end)
 
     def membership(self, left: Node, op: str) -> Node:
+        if self.now.kind == "name":  # a column or a call: anything wider would read differently once unparsed
+            container = self.prefix()
+            within = "within" if op == "in" else "not within"
+            return Operation(within, (left, container), left.at, container.end)
+        if self.now.text != "(" or self.now.kind != "symbol":
+            raise self.fail(
+                self.now, 'after `in` comes a list in parentheses, ("a", "b"), or a column: "a" in tags'
+            )
         self.take("(")
         items: list[Node] = []
         while True:
@@ -206,7 +223,11 @@ class _Parser:
                 if isinstance(value, float):
                     item = Literal(-value, item.at, item.end)
             if not isinstance(item, Literal):
-                raise self.fail(token, "the list of `in` holds plain numbers or strings only")
+                raise self.fail(
+                    token,
+                    "the list of `in` holds plain numbers or strings only; to look into a column "
+                    'write "x" in COLUMN, without parentheses',
+                )
             items.append(item)
             if not self.accept(","):
                 break
@@ -272,6 +293,9 @@ def unparse(node: Node, outer: int = 0) -> str:
     elif op in ("in", "not in"):
         items = ", ".join(unparse(a) for a in args[1:])
         power, out = _COMPARE, f"{unparse(args[0], _COMPARE)} {op} ({items})"
+    elif op in ("within", "not within"):
+        word = op.replace("within", "in")
+        power, out = _COMPARE, f"{unparse(args[0], _COMPARE)} {word} {unparse(args[1])}"
     else:
         power = _INFIX[op]
         left = unparse(args[0], power - 1 if power != _COMPARE else power)

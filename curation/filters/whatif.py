@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import ConfigError
-from .expression import Comparison, as_array, compile_expression, evaluate
+from .expression import Comparison, Expression, as_array, compile_expression, evaluate, is_numeric
 from .rules import schema_column
 from .syntax import unparse
 
@@ -47,10 +47,10 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Example:
-    """A sample near the threshold."""
+    """A sample near the threshold, or without one (value None) a sample that matches."""
 
     sample_id: bytes
-    value: float
+    value: float | None
     matched: bool
 
 
@@ -58,6 +58,7 @@ class Example:
 class WhatIf:
     """Result of `whatif`. `histogram` and `threshold` are None unless the condition is one comparison
     of a number; `examples` are the nearest to the threshold, half of them on each side where there are.
+    Without a threshold they are matching samples, those of the smallest ids: as good as drawn by lot.
     """
 
     condition: str
@@ -129,25 +130,46 @@ class _Around:
         return tuple(Example(i, v, m) for _, i, v, m in sorted(chosen))
 
 
-def whatif(batches: Iterable[pa.Table], condition: str, n_examples: int = 12) -> WhatIf:
+@dataclass
+class _Matching:
+    """The matching samples of the smallest ids."""
+
+    n_examples: int
+    ids: list[bytes] = field(default_factory=list)
+
+    def add(self, table: pa.Table, matched: np.ndarray, ids: pa.Array | None) -> None:
+        if ids is not None:
+            found = ids.filter(pa.array(matched)).to_pylist()
+            self.ids = sorted({*self.ids, *found})[: self.n_examples]
+
+    def examples(self) -> tuple[Example, ...]:
+        return tuple(Example(i, None, True) for i in self.ids)
+
+
+def whatif(batches: Iterable[pa.Table], condition: str | Expression, n_examples: int = 12) -> WhatIf:
     """Try a condition on data, one batch at a time.
 
     Args:
         batches: tables with the columns the condition reads (names qualified or bare), and
             `sample_id` and a source column where present, all of one schema.
-        condition: as `drop_if` of a rule.
+        condition: as `drop_if` of a rule, or already compiled for the schema.
         n_examples: how many borderline samples, at most.
 
     Raises:
         ConfigError: the condition is wrong for the schema, or there are no batches to check it against.
     """
-    expression = around = source_name = None
+    expression = condition if isinstance(condition, Expression) else None
+    source_name: str | None = None
+    started = False
+    around: _Around | _Matching = _Matching(n_examples)
     counts, per_source = Counts(), {}
     for table in batches:
-        if expression is None:
-            expression = compile_expression(condition, table.schema)
-            comparison = _numeric_comparison(expression.comparison(), table)
-            around = _Around(comparison, n_examples) if comparison else None
+        if not started:
+            started = True
+            expression = expression or compile_expression(condition, table.schema)
+            comparison = expression.comparison()
+            if comparison is not None and is_numeric(comparison, table):
+                around = _Around(comparison, n_examples)
             source_name = schema_column("samples.source", table.schema) or schema_column(
                 "source", table.schema
             )
@@ -163,29 +185,22 @@ def whatif(batches: Iterable[pa.Table], condition: str, n_examples: int = 12) ->
             for code, name in enumerate(encoded.dictionary.to_pylist()):
                 rows = codes == code
                 _count(per_source.setdefault(name or "", Counts()), matched[rows], null[rows])
-        if around is not None:
-            has_id = "sample_id" in table.schema.names
-            ids = as_array(table.column("sample_id"), table.num_rows, pa.binary(16)) if has_id else None
-            around.add(table, matched, ids)
-    if expression is None:
+        has_id = "sample_id" in table.schema.names
+        ids = as_array(table.column("sample_id"), table.num_rows, pa.binary(16)) if has_id else None
+        around.add(table, matched, ids)
+    if not started:
         raise ConfigError(
             "no rows to try the condition on: the dataset has no finished shard with these columns"
         )
     sources = dict(sorted(per_source.items()))
-    if around is None or around.edges is None:
-        threshold = around.comparison.threshold if around else None
-        return WhatIf(expression.text, counts, sources, threshold)
+    if isinstance(around, _Matching):
+        return WhatIf(expression.text, counts, sources, examples=around.examples())
+    if around.edges is None:
+        return WhatIf(expression.text, counts, sources, around.comparison.threshold)
     histogram = Histogram(
         unparse(around.comparison.value), around.edges, around.counts, around.below, around.above
     )
     return WhatIf(expression.text, counts, sources, around.comparison.threshold, histogram, around.examples())
-
-
-def _numeric_comparison(comparison: Comparison | None, table: pa.Table) -> Comparison | None:
-    if comparison is None:
-        return None
-    value = evaluate(comparison.value, table.slice(0, 0))
-    return comparison if pa.types.is_floating(value.type) else None
 
 
 def _count(counts: Counts, matched: np.ndarray, null: np.ndarray) -> None:

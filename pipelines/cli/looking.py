@@ -76,6 +76,9 @@ def whatif(
     rule: Annotated[
         str, typer.Option("--rule", help="Condition that would drop rows, e.g. `sharpness < 20`.")
     ],
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="GLOB", help="Only sources whose name matches.")
+    ] = None,
     examples: Annotated[int, typer.Option(help="Samples nearest to the threshold to show.")] = 12,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with the thumbnails of these samples.")
@@ -84,11 +87,13 @@ def whatif(
 ) -> None:
     """What a rule would drop, before it is set.
 
-    Example: `zcurate whatif ds --rule "reencode_bpp < 0.05" --html borderline.html`
+    Examples: `zcurate whatif ds --rule "reencode_bpp < 0.05" --html borderline.html`,
+    `zcurate whatif ds --rule '"logo" in scores.tags' --source 'web-*'`
     """
+    from ..explaining import show
     from ..inspecting import whatif_of
 
-    facts = whatif_of(dataset, rule, examples, html)
+    facts = whatif_of(dataset, rule, examples, html, source)
     if as_json:
         print(json.dumps(facts))
         return
@@ -96,12 +101,14 @@ def whatif(
     print(
         f"{facts['condition']}: {facts['matched']} of {facts['total']} rows ({facts['matched'] / total:.1%}), {facts['null']} without a value"
     )
-    for source, counts in sorted(facts["sources"].items()):
-        print(f"  {source}: {counts['matched']} of {counts['total']}")
-    for e in facts["examples"]:
+    for name, counts in sorted(facts["sources"].items()):
+        share = counts["matched"] / max(1, counts["total"])
         print(
-            f"  {'drop' if e['matched'] else 'keep'}  {e['value']:<12.6g} {e['sample_id']}  {e['source']}/{e['key']}"
+            f"  {name}: {counts['matched']} of {counts['total']} ({share:.1%}), {counts['null']} without a value"
         )
+    for e in facts["examples"]:
+        value = f"{e['value']:<12.6g}" if e["value"] is not None else show(list(e["values"].values()))
+        print(f"  {'drop' if e['matched'] else 'keep'}  {value} {e['sample_id']}  {e['source']}/{e['key']}")
     if html:
         print(f"thumbnails: {html}")
 
@@ -115,7 +122,7 @@ def explain(
 
     Example: `zcurate explain ds 0f3c...`
     """
-    from ..inspecting import explain_sample, print_explanation
+    from ..explaining import explain_sample, print_explanation
 
     facts = explain_sample(dataset, sample_ids([sample])[0])
     if as_json:

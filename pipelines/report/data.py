@@ -87,22 +87,23 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Borderline:
-    """A sample next to a threshold and its value of the signal."""
+    """A sample next to a threshold and its value of the signal; None for a rule that compares no number."""
 
     sample: Sample
-    value: float
+    value: float | None
 
 
 @dataclass(frozen=True)
 class RuleSamples:
     """Samples on both sides of one rule, closest to its threshold first.
 
-    `rule` is the text of the rule; `dropped_rows` how many rows it drops in all.
+    `rule` is the text of the rule; `dropped_rows` how many rows it drops in all. A rule that compares
+    no number has no threshold: `dropped` are some of what it drops, `kept` is empty.
     """
 
     rule: str
     signal: str
-    threshold: float
+    threshold: float | None
     dropped: tuple[Borderline, ...] = ()
     kept: tuple[Borderline, ...] = ()
     dropped_rows: int | None = None
@@ -204,6 +205,42 @@ class FaultScore:
 
 
 @dataclass(frozen=True)
+class Median:
+    """Median of one signal over the readable rows of a source; None where no row has a value."""
+
+    signal: str
+    value: float | None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class SourceLine:
+    """What became of the rows of one source. Every row is in exactly one of the counts below `rows`.
+
+    Attributes:
+        kept: kept by every decision, without an error.
+        errors: ended in an error of some stage.
+        dropped: by a rule; `reasons` are (rule, rows), most first, a row may have several.
+        duplicates, sampled_out: None where no stage of the recipe decides that.
+        pending: not decided yet.
+        ai_declared: share of files that say themselves that they are AI-made; None if unknown.
+        medians: the same signals in every line.
+    """
+
+    source: str
+    rows: int
+    kept: int
+    errors: int = 0
+    dropped: int = 0
+    duplicates: int | None = None
+    sampled_out: int | None = None
+    pending: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()
+    ai_declared: float | None = None
+    medians: tuple[Median, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything in a report. Empty parts are left out of the page.
 
@@ -216,7 +253,7 @@ class ReportData:
         gallery: some exported samples, shown under the title (sensitive ones are skipped).
         funnel: from ingested to exported, in order.
         drop_reasons: (reason, rows), a row may have several.
-        sources: (source, rows ingested, rows exported).
+        sources: one line per source.
         duplicate_groups_total: groups with more than one member in the dataset.
     """
 
@@ -228,7 +265,7 @@ class ReportData:
     gallery: tuple[Sample, ...] = ()
     funnel: tuple[FunnelStep, ...] = ()
     drop_reasons: tuple[tuple[str, int], ...] = ()
-    sources: tuple[tuple[str, int, int], ...] = ()
+    sources: tuple[SourceLine, ...] = ()
     histograms: tuple[Histogram, ...] = ()
     rules: tuple[RuleSamples, ...] = ()
     duplicates: tuple[DuplicateGroup, ...] = ()

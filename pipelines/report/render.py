@@ -15,6 +15,8 @@ from .thumbs import ThumbBank
 
 #: Most items shown per section; the page says how many there are in all.
 MAX_GALLERY = 12
+MAX_SOURCES = 60
+MAX_REASONS = 3
 MAX_PER_SIDE = 6
 MAX_GROUPS = 18
 MAX_MEMBERS = 7
@@ -59,6 +61,8 @@ def render_report(data: ReportData) -> str:
         sections=_sections(data),
         concepts=_concepts(data),
         max_gallery=MAX_GALLERY,
+        max_sources=MAX_SOURCES,
+        max_reasons=MAX_REASONS,
         max_per_side=MAX_PER_SIDE,
         max_groups=MAX_GROUPS,
         max_members=MAX_MEMBERS,
@@ -71,6 +75,7 @@ def _sections(data: ReportData) -> list[tuple[str, str]]:
     """(anchor, title) of the sections that have content, in page order."""
     present = [
         ("funnel", "Funnel", data.funnel),
+        ("sources", "Sources", data.sources),
         ("faults", "Planted faults", data.faults),
         ("signals", "Signals", data.histograms),
         ("rules", "Borderline", data.rules),

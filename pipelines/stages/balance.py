@@ -13,6 +13,8 @@ from zcurate.curation.stage import GlobalInput, GlobalResult, GlobalStage, Resou
 from zcurate.graph.bm25 import K1, B, Postings, count, postings
 from zcurate.graph.weights import WeightRule, concept_shares, effective_sample_size, rarity, weights
 
+from ..decisions import deciding
+
 if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
@@ -51,7 +53,7 @@ class Config(BaseModel):
 class BalanceStage:
     """Two passes over the shards for rarity, one more for the table of concepts."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, where: tuple[str, ...] = ()):
         self._rule = WeightRule(**config.model_dump())
         self.spec = StageSpec(
             name="weights",
@@ -59,6 +61,7 @@ class BalanceStage:
             reads=(COLUMN,),
             outputs={"weights": OUTPUT},
             config=config.model_dump(),
+            where=where,
             side_tables={"concepts": CONCEPTS},
             resources=Resources(row_deadline_s=5.0),
         )
@@ -105,4 +108,4 @@ def _nullable(rarities: np.ndarray) -> pa.Array:
 
 def build(config: Config, ctx: StageContext) -> GlobalStage:
     """The stage; reads nothing yet."""
-    return BalanceStage(config)
+    return BalanceStage(config, deciding(ctx.groups))

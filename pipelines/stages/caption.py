@@ -14,6 +14,8 @@ from zcurate.captioner.ocr.lines import OcrLine
 from zcurate.captioner.schema import ARROW_SCHEMA, LANGUAGES
 from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, map_rows
 
+from ..decisions import deciding
+
 if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
@@ -60,6 +62,7 @@ class CaptionStage:
                 if config.engine == "template"
                 else ctx.identity(config.engine)
             },
+            where=deciding(ctx.groups),
             resources=Resources(memory_bytes=1 << 30, row_deadline_s=60.0),
         )
 

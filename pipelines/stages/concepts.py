@@ -15,6 +15,7 @@ from zcurate.captioner.template import measured_tags
 from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, field_of, map_rows
 from zcurate.graph.tags import concepts_of, extract
 
+from ..decisions import deciding
 from .caption import metadata_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Config(BaseModel):
 class ConceptStage:
     """Folds both languages into one name per concept; lettering never becomes a concept."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, where: tuple[str, ...] = ()):
         self._config = config
         english = {entry: entry for entry in english_to_chinese()}
         self._aliases = {**chinese_to_english(), **english_aliases(), **english}
@@ -58,6 +59,7 @@ class ConceptStage:
             ),
             outputs={"concepts": OUTPUT},
             config=config.model_dump(),
+            where=where,
             resources=Resources(memory_bytes=512 << 20, row_deadline_s=5.0),
         )
 
@@ -85,4 +87,4 @@ class ConceptStage:
 
 def build(config: Config, ctx: StageContext) -> MapStage:
     """The stage; holds only the dictionary."""
-    return ConceptStage(config)
+    return ConceptStage(config, deciding(ctx.groups))

@@ -22,6 +22,8 @@ from zcurate.curation.neighbors.dedup import (
 from zcurate.curation.neighbors.keeper import KEEPER_ORDER
 from zcurate.curation.stage import GlobalInput, GlobalResult, GlobalStage, Resources, StageSpec
 
+from ..decisions import deciding
+
 if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
@@ -192,8 +194,7 @@ def _aligned(groups: pa.Table, shards: list[str], lengths: list[int]) -> Iterato
 
 
 def build(config: Config, ctx: StageContext) -> GlobalStage:
-    where = ("decisions/filter",) if ctx.has("decisions/filter") else ()
     if config.encoder is None:
         config = config.model_copy(update={"encoder": ctx.settings.get("embed", {}).get("model", "embedded")})
     mirror = mirror_of(ctx.encoder(config.encoder)) if config.mirror else None
-    return DedupStage(settings_of(config, mirror), where)
+    return DedupStage(settings_of(config, mirror), deciding(ctx.groups))

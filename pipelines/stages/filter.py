@@ -1,19 +1,23 @@
-"""Stage `decisions/filter`: the rules of the recipe as keep and reasons. Nothing is deleted."""
+"""Stage `decisions/filter`: the rules of the recipe as keep and reasons. Nothing is deleted.
+
+Rules here read what is known of the file itself: samples, profile, metadata, quality. Rules on what
+comes from embeddings belong to `filter_scores`, which is this stage under another name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from zcurate.curation.filters import RuleSet, decide, parse_rules
-from zcurate.curation.profile.columns import PROFILE_SCHEMA
 from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, field_of
 
-if TYPE_CHECKING:
-    from zcurate.pipelines.context import StageContext
+from ..context import StageContext
+from . import profile
 
 _SAMPLES = {
     "source": pa.string(),
@@ -49,28 +53,40 @@ class Config(BaseModel):
     )
     sources: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="glob on the source name -> rule name -> {drop_if: CONDITION} or off; the last match decides",
+        description="glob on the source name -> rule name -> {drop_if: CONDITION} or off; the last match "
+        "decides. A new name with {drop_if, reason} is a rule of these sources alone",
     )
 
 
+@lru_cache(maxsize=1)
+def profiled_groups() -> Mapping[str, pa.Schema]:
+    """Groups whose columns these rules may read, beside samples: what the profile stage writes of numbers and words."""
+    outputs = profile.build(profile.Config(), StageContext()).spec.outputs
+    return {group: schema for group, schema in outputs.items() if group != "thumbs"}
+
+
 def filter_schema(groups: Mapping[str, pa.Schema] | None = None) -> pa.Schema:
-    """Columns rules may read: samples and profile, and other groups where their schemas are given."""
+    """Columns rules may read, by qualified name: of samples and `profiled_groups`, and of other groups given."""
     fields = [pa.field(f"samples.{n}", t) for n, t in _SAMPLES.items()]
-    for group, schema in {"profile": PROFILE_SCHEMA, **(groups or {})}.items():
+    for group, schema in {**profiled_groups(), **(groups or {})}.items():
         fields += [f.with_name(f"{group}.{f.name}") for f in schema]
     return pa.schema(fields)
 
 
 class FilterStage:
-    """Applies a rule set; holds no state."""
+    """Applies a rule set; holds no state.
 
-    def __init__(self, rules: RuleSet):
+    Args:
+        group: what it writes; also its name.
+    """
+
+    def __init__(self, rules: RuleSet, group: str = "decisions/filter"):
         self.rules = rules
         self.spec = StageSpec(
-            name="decisions/filter",
+            name=group,
             version=1,
             reads=rules.columns,
-            outputs={"decisions/filter": OUTPUT},
+            outputs={group: OUTPUT},
             config=rules.config(),
             resources=Resources(row_deadline_s=5.0),
         )

@@ -12,6 +12,8 @@ from zcurate.curation.errors import SampleError
 from zcurate.curation.frames import frames
 from zcurate.curation.stage import ExpandStage, Expansion, Resources, RowMonitor, StageSpec, iter_rows
 
+from ..decisions import deciding
+
 if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
@@ -51,7 +53,7 @@ class FramesStage:
             ),
             outputs={},
             config=config.model_dump(),
-            where=("decisions/filter",) if ctx.has("decisions/filter") else (),
+            where=deciding(ctx.groups),
             resources=Resources(row_deadline_s=120.0),
         )
 

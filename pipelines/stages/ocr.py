@@ -12,6 +12,8 @@ from zcurate.captioner.ocr.text_gate import VERSION as GATE_VERSION
 from zcurate.captioner.ocr.text_gate import TextGate
 from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, field_of, map_rows
 
+from ..decisions import deciding
+
 if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
@@ -63,7 +65,7 @@ class OcrStage:
             outputs={"ocr": OUTPUT},
             config=config.model_dump() | ({"gate_version": GATE_VERSION} if config.gate else {}),
             models={"ocr": ctx.identity(config.engine)},
-            where=tuple(g for g in ("decisions/filter", "groups") if ctx.has(g)),
+            where=deciding(ctx.groups),
             resources=Resources(memory_bytes=3 << 30, row_deadline_s=120.0),
         )
 

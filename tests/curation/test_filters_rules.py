@@ -18,6 +18,8 @@ TABLE = pa.table(
         "profile.border_variance": pa.array([1.0, float("nan"), 9.0, 2.0, None], pa.float32()),
         "profile.format": ["GIF", "JPEG", None, "BMP", "PNG"],
         "profile.has_icc": [True, False, None, False, True],
+        "scores.tags": pa.array([["Cat", "dog"], [], None, ["dog", None], ["cat"]], pa.list_(pa.string())),
+        "metadata.software": ["Adobe Photoshop 25.1", None, "", "GIMP", "photoshop"],
     }
 )
 
@@ -41,10 +43,49 @@ TABLE = pa.table(
         ("max(width_px, height_px, 450) == 450", [True, True, False, None, True]),
         ("abs(width_px - height_px) / 2 >= 100 + 50", [True, False, True, None, False]),
         ("has_icc == false", [False, True, None, True, False]),
+        ('"cat" in tags', [False, False, None, False, True]),
+        ('"cat" in lower(tags)', [True, False, None, False, True]),
+        ('"dog" not in tags', [False, True, None, False, True]),
+        ('not "dog" in tags', [False, True, None, False, True]),
+        ("count(tags) > 0", [True, False, None, True, True]),
+        ("tags is null", [False, False, True, False, False]),
+        ('"photoshop" in lower(software)', [True, None, False, False, True]),
+        ('"Photoshop" not in software', [False, None, True, True, True]),
+        ('software == ""', [False, None, True, False, False]),
+        ('lower(format) == "gif" and "dog" in tags', [True, False, None, False, False]),
     ],
 )
 def test_evaluation(text, expected):
     assert compile_expression(text, TABLE.schema).evaluate(TABLE).to_pylist() == expected
+
+
+WORDS = st.sampled_from(["a", "A", "b", "ab", "", "é", "É"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.lists(st.one_of(st.none(), WORDS), max_size=4)), min_size=1, max_size=9),
+    WORDS,
+    st.integers(0, 8),
+    st.integers(1, 9),
+)
+def test_lists_agree_with_python_however_they_are_sliced(lists, word, first, length):
+    whole = pa.table({"tags": pa.array(lists, pa.list_(pa.string())), "text": [str(v) for v in lists]})
+    chunked = pa.concat_tables([whole.slice(0, 3), whole.slice(3)])
+    for table, rows in ((whole.slice(first, length), lists[first : first + length]), (chunked, lists)):
+        for text, python in {
+            f'"{word}" in tags': lambda v: word in v,
+            f'"{word}" not in tags': lambda v: word not in v,
+            f'"{word.lower()}" in lower(tags)': lambda v: (
+                word.lower() in [s.lower() for s in v if s is not None]
+            ),
+            "count(tags) >= 2": lambda v: len(v) >= 2,
+            "count(lower(tags)) >= 2": lambda v: len(v) >= 2,
+        }.items():
+            found = compile_expression(text, table.schema).evaluate(table).to_pylist()
+            assert found == [None if v is None else python(v) for v in rows], text
+        found = compile_expression(f'"{word}" in text', table.schema).evaluate(table).to_pylist()
+        assert found == [word in str(v) for v in rows]
 
 
 @settings(max_examples=60, deadline=None)
@@ -82,6 +123,38 @@ def test_decide_with_overrides():
     assert verdicts == [("small", "off"), ("flat", "drop")]
 
 
+def test_a_source_can_have_rules_of_its_own():
+    sources = {
+        "web-*": {
+            "gif": {"drop_if": 'format == "GIF"', "reason": "no animations from the web"},
+            "small": "off",
+        },
+        "web-b": {"gif": {"drop_if": "width_px > 200"}},
+        "museum": {"dogs": {"drop_if": "tags is null", "reason": "untagged"}},
+    }
+    rules = parse_rules({"small": "width_px < 256"}, TABLE.schema, sources)
+    assert [(r.name, r.drop_if is None) for r in rules.rules] == [
+        ("small", False),
+        ("gif", True),
+        ("dogs", True),
+    ]
+    assert decide(TABLE, rules)["reasons"].to_pylist() == [["gif"], ["gif"], ["dogs"], [], []]
+    assert "scores.tags" in rules.columns
+    found = {
+        e.rule: (e.verdict, e.reason) for e in explain(TABLE.slice(2, 1).to_pylist()[0], rules, TABLE.schema)
+    }
+    assert found == {
+        "small": ("keep", ""),
+        "gif": ("off", "no animations from the web"),
+        "dogs": ("drop", "untagged"),
+    }
+    assert rules.config() != parse_rules({"small": "width_px < 256"}, TABLE.schema).config()
+    off = parse_rules({"small": "width_px < 256"}, TABLE.schema, {**sources, "*": {"gif": False}})
+    assert decide(TABLE, off)["reasons"].to_pylist() == [[], [], ["dogs"], [], []]
+    alone = parse_rules({}, TABLE.schema, {"museum": sources["museum"]})
+    assert decide(TABLE, alone)["reasons"].to_pylist() == [[], [], ["dogs"], [], []]
+
+
 def test_explain_gives_values_and_thresholds():
     rules = parse_rules({"r": "width_px < 256 and not border_variance > 4"}, TABLE.schema)
     (one,) = explain(TABLE.slice(0, 1).to_pylist()[0], rules, TABLE.schema)
@@ -113,6 +186,10 @@ def test_config_changes_with_a_threshold_and_not_with_spelling():
         ({"small": {"dorp_if": "width_px < 3"}}, {}, "expected {drop_if"),
         ({"small": {"drop_if": "width_px < 3", "resaon": "x"}}, {}, "unknown field 'resaon'"),
         (RULES, {"web": {"smal": False}}, "did you mean 'small'"),
+        (RULES, {"web": {"smal": {"drop_if": "has_icc"}}}, "did you mean 'small'.*needs a reason"),
+        ({}, {"web": {"new": "has_icc"}}, "there are none"),
+        (RULES, {"web": {"a b": {"drop_if": "has_icc", "reason": "x"}}}, "rule name"),
+        (RULES, {"web": {"new": {"drop_if": "has_ic", "reason": "x"}}}, r"sources\.web, rule 'new'"),
         ([{"name": "a", "drop_if": "has_icc"}] * 2, {}, "given twice"),
         ({"a b": "has_icc"}, {}, "rule name"),
     ],
@@ -149,10 +226,14 @@ def test_whatif_counts_do_not_depend_on_batches():
         assert h.counts[:20].sum() + h.below == whole.counts.matched
 
 
-def test_whatif_of_a_compound_or_text_condition_has_counts_only():
+def test_whatif_of_a_compound_or_text_condition_shows_what_matches():
     found = whatif([TABLE], 'format == "GIF" or width_px < 200')
-    assert (found.counts.matched, found.histogram, found.examples) == (1, None, ())
+    assert (found.counts.matched, found.histogram, found.threshold) == (1, None, None)
+    assert [(e.sample_id, e.value, e.matched) for e in found.examples] == [(bytes([1]) * 16, None, True)]
+    found = whatif([TABLE.slice(2), TABLE.slice(0, 2)], '"dog" in tags', n_examples=1)
+    assert ([e.sample_id[0] for e in found.examples], found.counts.null) == ([1], 1)
     assert whatif([TABLE], 'format == "GIF"').histogram is None
+    assert whatif([TABLE], "format == software").counts.matched == 0
     assert whatif([TABLE], "200 > width_px").threshold == 200
     with pytest.raises(ConfigError, match="no rows"):
         whatif([], "width_px < 3")

@@ -20,6 +20,9 @@ SCHEMA = pa.schema(
         ("profile.content_id", pa.binary(16)),
         ("ocr.text", pa.string()),
         ("samples.text", pa.string()),
+        ("scores.tags", pa.list_(pa.string())),
+        ("metadata.ai_evidence", pa.list_(pa.string())),
+        ("scores.ai_evidence", pa.list_(pa.string())),
     ]
 )
 
@@ -30,18 +33,23 @@ sums = st.recursive(
         st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})"),
         inner.map(lambda a: f"-({a})"),
         inner.map(lambda a: f"abs({a})"),
+        inner.map(lambda a: f"count(lower(tags)) - ({a})"),
         st.tuples(inner, inner).map(lambda t: f"min({t[0]}, {t[1]})"),
     ),
     max_leaves=5,
+)
+strings = st.text(max_size=6).map(lambda s: '"' + s.replace("\\", "\\\\").replace('"', '\\"') + '"')
+containers = st.recursive(
+    st.sampled_from(["tags", "scores.tags", "format"]), lambda inner: inner.map(lambda c: f"lower({c})")
 )
 conditions = st.recursive(
     st.one_of(
         st.tuples(sums, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), sums).map(
             lambda t: f"height_px * ({t[0]}) {t[1]} {t[2]}"
         ),
-        st.text(max_size=6).map(
-            lambda s: 'format not in ("a", "' + s.replace("\\", "\\\\").replace('"', '\\"') + '")'
-        ),
+        strings.map(lambda s: f'format not in ("a", {s})'),
+        st.tuples(strings, st.sampled_from(["in", "not in"]), containers).map(" ".join),
+        st.tuples(containers, strings).map(lambda t: f"lower(format) == lower({t[1]})"),
         st.just("has_icc"),
         sums.map(lambda s: f"width_px - ({s}) is not null"),
     ),
@@ -75,6 +83,11 @@ def test_canonical_text_is_a_fixed_point(text):
         ("1_000 < a", "1000 < a"),
         ("a in ('x',)", 'a in ("x")'),
         ("(a < b) == c", "(a < b) == c"),
+        ("'x' in tags", '"x" in tags'),
+        ("not 'x' in lower(tags) and b", 'not "x" in lower(tags) and b'),
+        ("'x' not in tags", '"x" not in tags'),
+        ("('x' in tags) == b", '("x" in tags) == b'),
+        ("count(tags)+1>2", "count(tags) + 1 > 2"),
     ],
 )
 def test_precedence(text, canonical):
@@ -104,6 +117,23 @@ def test_precedence(text, canonical):
         ("width_px < 1e999", "too large", 12),
         ("width_px < 1 border_variance", "join conditions", 14),
         ("width_px == null", "`is null`", 13),
+        ("tags == 'cat'", '"x" in COLUMN', 1),
+        ("tags in ('a', 'b')", '"x" in COLUMN', 1),
+        ("'a' in (tags)", "without parentheses", 9),
+        ("'a' in 'abc'", "or a column", 8),
+        ("'a' in text", "ambiguous", 8),
+        ("cat in tags", "a string in quotes", 1),
+        ("format in tags", "a string in quotes", 1),
+        ("3 in tags", "a string in quotes", 1),
+        ("'a' in width_px", "a list of strings or a string", 8),
+        ("'a' in aspect", "a list of strings or a string", 8),
+        ("'a' in tags in tags", "cannot be chained", 13),
+        ("'a' in ai_evidence", "write one of metadata.ai_evidence, scores.ai_evidence", 8),
+        ("count(format) > 1", "needs a list", 7),
+        ("lower(width_px) == 'a'", "needs a string or a list", 7),
+        ("lower(format, 'a') == 'a'", "takes one argument", 1),
+        ("lower(tags)", "this is a list", 1),
+        ("score.tags is null", "did you mean 'scores.tags'", 1),
     ],
 )
 def test_errors_show_the_place(text, message, position):

@@ -24,9 +24,11 @@ from zcurate.pipelines.report import (
     ErrorClass,
     FaultScore,
     FunnelStep,
+    Median,
     ReportData,
     RuleSamples,
     Sample,
+    SourceLine,
     StageTiming,
     Threshold,
     histogram_of,
@@ -213,7 +215,29 @@ def synthetic_report() -> ReportData:
         gallery=tuple(sample(i) for i in range(len(names))),
         funnel=(FunnelStep("Ingested", 2914, "3 sources"), FunnelStep("Readable", 2831, "decoded safely"), FunnelStep("Kept by filter", 2496, "6 rules"), FunnelStep("Unique", 2118, "one per group"), FunnelStep("Captioned", 2107), FunnelStep("Exported", 2107, "WebDataset")),
         drop_reasons=(("sharpness < 38", 118), ("noise_sigma > 7", 84), ("border_variance < 3.2", 61), ("compression_ratio > 36", 47), ("aspect ratio", 39), ("short_side_px < 256", 22)),
-        sources=(("photos", 1900, 1466), ("scans", 614, 341), ("posters", 400, 300)),
+        sources=tuple(
+            SourceLine(
+                name,
+                rows,
+                kept,
+                errors,
+                dropped,
+                duplicates,
+                sampled_out,
+                reasons=(("sharpness < 38", dropped - 30), ("noise_sigma > 7", 40), ("aspect ratio", 9), ("small", 3)),
+                ai_declared=declared,
+                medians=(
+                    Median("short_side_px", 600.0 - errors, "px"),
+                    Median("quality.blur", 0.12),
+                    Median("scores.aesthetic", None if name == "scans" else 5.4, "1..10"),
+                ),
+            )
+            for name, rows, kept, errors, dropped, duplicates, sampled_out, declared in (
+                ("photos", 1900, 1466, 40, 190, 204, 0, 0.002),
+                ("scans", 614, 341, 32, 81, 110, 50, None),
+                ("posters", 400, 300, 11, 64, 25, 0, 0.31),
+            )
+        ),
         histograms=histograms,
         rules=rules,
         duplicates=tuple(groups),
@@ -252,6 +276,7 @@ def test_every_section_is_there_and_the_file_is_small(full: str) -> None:
     ids = [a["id"] for t, a in page.tags if t == "section"]
     assert ids == [
         "funnel",
+        "sources",
         "faults",
         "signals",
         "rules",
@@ -268,6 +293,8 @@ def test_every_section_is_there_and_the_file_is_small(full: str) -> None:
     assert "keeper" in text
     assert "placeholder" in text
     assert "1,385 of 2,107 rows (65.7%)" in text
+    assert "sharpness < 38 160 , noise_sigma > 7 40 , aspect ratio 9 and 1 more" in text
+    assert "0.2%" in text  # of photos declare themselves AI-made
 
 
 def test_nothing_is_loaded_and_only_our_script_may_run(full: str) -> None:
@@ -310,9 +337,12 @@ def test_hostile_text_stays_text() -> None:
         gallery=(plain, sample),
         funnel=(FunnelStep(HOSTILE, 3, HOSTILE), FunnelStep(HOSTILE, 0)),
         drop_reasons=((HOSTILE, 1),),
-        sources=((HOSTILE, 0, 0),),
+        sources=(SourceLine(HOSTILE, 0, 0, reasons=((HOSTILE, 1),), medians=(Median(HOSTILE, None, HOSTILE),)),),
         histograms=(histogram_of(HOSTILE, [1.0, 2.0], unit=HOSTILE, meaning=HOSTILE, thresholds=(Threshold(1.5, "below", HOSTILE),)),),
-        rules=(RuleSamples(HOSTILE, HOSTILE, 1.0, (Borderline(sample, 0.5),), (), 1, HOSTILE),),
+        rules=(
+            RuleSamples(HOSTILE, HOSTILE, 1.0, (Borderline(sample, 0.5),), (), 1, HOSTILE),
+            RuleSamples(HOSTILE, "", None, (Borderline(sample, None),), (), 1, HOSTILE),
+        ),
         duplicates=(DuplicateGroup(plain, (DuplicateMember(sample, None, HOSTILE),), 2),),
         captions=(CaptionCard(sample, HOSTILE, HOSTILE, (HOSTILE,), (HOSTILE,), HOSTILE),),
         balance=Balance((ConceptShare(HOSTILE, 0.0, 0.0),), 0, 0.0),
