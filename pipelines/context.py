@@ -54,6 +54,17 @@ class StageContext:
     def vlm(self, model: str) -> Any:
         return registry.resolve("vlm", model)
 
+    def head(self, model: str) -> Any:
+        return registry.resolve("head", model)
+
+    def detector(self, model: str) -> Any:
+        return registry.resolve("detector", model)
+
+    def encoder_identity(self, model: str) -> str:
+        """Identity of an encoder, with the version of one that is code: what heads are tied to."""
+        version = getattr(self.encoder(model), "version", None)
+        return self.identity(model) + ("" if version is None else f"@{version}")
+
     def identity(self, model: str) -> str:
         """What a model string stands for; goes into `StageSpec.models`."""
         return registry.identity(model, self.revisions.get(model))

@@ -18,7 +18,10 @@ from zcurate.curation.errors import ConfigError, MissingDependencyError
 #: Names of the stages a recipe may use -> module with `Config` and `build`.
 STAGES = {
     name: f"zcurate.pipelines.stages.{name}"
-    for name in ("profile", "filter", "embed", "dedup", "ocr", "caption", "concepts", "balance", "frames")
+    for name in (
+        *("profile", "filter", "embed", "scores", "filter_scores", "dedup", "sampling"),
+        *("ocr", "caption", "concepts", "balance", "frames"),
+    )
 }
 
 #: role -> engine prefix -> (module, class, package to install, does it take the text after ':').
@@ -31,6 +34,10 @@ ENGINES: dict[str, dict[str, tuple[str, str, str, bool]]] = {
     },
     "ocr": {"rapidocr": ("zcurate.captioner.ocr.rapid", "RapidOcr", "rapidocr onnxruntime", False)},
     "vlm": {"template": ("zcurate.captioner.template", "TemplateEngine", "", False)},
+    "head": {"linear": ("zcurate.curation.scoring.linear", "LinearHead", "", True)},
+    "detector": {
+        "nudenet": ("zcurate.curation.scoring.detector", "NudeNetDetector", "zcurate[safety]", False)
+    },
 }
 
 
@@ -101,7 +108,8 @@ def identity(model: str, revision: str | None = None) -> str:
         return f"{prefix}:sha256:{_tree_digest(str(Path(argument).expanduser().resolve()))}"
     if argument:
         return f"{prefix}:{argument}@{revision or 'unspecified'} (unverified)"
-    packages = {"rapidocr": ("rapidocr", "onnxruntime")}.get(prefix, ())
+    bundled = {"rapidocr": ("rapidocr", "onnxruntime"), "nudenet": ("nudenet", "onnxruntime")}
+    packages = bundled.get(prefix, ())
     if packages:
         from importlib.metadata import version
 
