@@ -1,29 +1,151 @@
-"""Uniform borders: frames, letterboxes, studio backgrounds."""
+"""Uniform borders: studio backgrounds, and frames and letterboxes to the pixel."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 
 #: Width of the border, as a share of the short side.
 _SHARE = 0.02
 
+#: A line belongs to a frame when this share of it is within so many levels of the frame's color:
+#: compression leaves bars neither quite even nor quite clean where they meet the picture.
+_LINE_SHARE, _LEVELS = 0.98, 10
+#: Next to a frame begins a picture: a line that differs over this share of its length within so many lines.
+#: What only sticks into a plain background (a tower into the sky) begins with less.
+_PICTURE_SHARE, _PICTURE_LINES = 0.4, 4
+#: Points looked at per line, and which of them before any other.
+_LINE_POINTS, _PROBE_EVERY = 256, 16
 
-def border_variance(rgb: np.ndarray) -> float:
-    """Variance of the border's pixels, on the plainer pair of opposite sides.
 
-    The strips along top and bottom are pooled, and so are left and right; for each pair the variance
-    of each channel is taken over all its pixels and averaged. The smaller is returned: bars above
-    and below count like a frame all around, while a plain sky on one side only does not.
+class BorderVariance(NamedTuple):
+    """Variance of the border's pixels per side, in levels², 0 (uniform) .. 16256.
+
+    `pair` is that of the plainer pair of opposite sides, pooled.
+    """
+
+    pair: float
+    top: float
+    right: float
+    bottom: float
+    left: float
+
+
+def border_variance(rgb: np.ndarray) -> BorderVariance:
+    """Variance of the border's pixels: of each side, and of the plainer pair of opposite sides.
+
+    The border is 2% of the short side wide. The variance of each channel is taken over all pixels of
+    a strip and averaged over channels. For a pair the two strips are pooled; the smaller of the
+    two pairs counts, so that bars above and below are like a frame all around, while a plain sky
+    on one side only is not.
 
     Args:
         rgb: uint8 [h, w, 3]; meant for the working image, so that grain averages out.
-
-    Returns:
-        levels², 0 (uniform) .. 16256.
     """
     depth = max(1, round(_SHARE * min(rgb.shape[:2])))
-    pairs = (
-        np.concatenate([rgb[:depth].reshape(-1, 3), rgb[-depth:].reshape(-1, 3)]),
-        np.concatenate([rgb[:, :depth].reshape(-1, 3), rgb[:, -depth:].reshape(-1, 3)]),
-    )
-    return min(float(pair.astype(np.float64).var(axis=0).mean()) for pair in pairs)
+    strips = (rgb[:depth], rgb[:, -depth:], rgb[-depth:], rgb[:, :depth])
+    means, variances = [], []
+    for strip in strips:
+        mean, deviation = cv2.meanStdDev(strip)
+        means.append(mean)
+        variances.append(float((deviation * deviation).mean()))
+    top, right, bottom, left = variances
+    # two groups of equal size: the mean of their variances, and the variance of their means
+    vertical = (top + bottom) / 2 + float(((means[0] - means[2]) ** 2).mean()) / 4
+    horizontal = (left + right) / 2 + float(((means[1] - means[3]) ** 2).mean()) / 4
+    return BorderVariance(min(vertical, horizontal), top, right, bottom, left)
+
+
+class Frame(NamedTuple):
+    """Width of a uniform frame or letterbox on each side, in px; 0 = none."""
+
+    top: int
+    right: int
+    bottom: int
+    left: int
+
+
+def frame(pixels: np.ndarray, small: np.ndarray) -> Frame:
+    """The uniform bars around a picture: letterbox, pillarbox, frame, each side on its own.
+
+    A bar is of one color (within 10 levels over 98% of each line), is at most half of the
+    picture, and ends at a straight edge: a plain background into which something sticks is no bar.
+    The small copy tells about where it ends, the lines around there exactly where.
+
+    Args:
+        pixels: uint8 [h, w, 3] or [h, w], at full size.
+        small: the same picture, shrunk.
+
+    Returns:
+        widths in px of `pixels`; all 0 for a picture that is uniform altogether.
+    """
+    top, bottom = _bars(pixels, small, 0)
+    left, right = _bars(*_cut(pixels, small, 0, top, bottom), 1)
+    if (left or right) and not (top or bottom):  # side bars may have kept the others from being straight
+        top, bottom = _bars(*_cut(pixels, small, 1, left, right), 0)
+    return Frame(top, right, bottom, left)
+
+
+def displayed_sides(sides: Sequence[float], turn: int) -> Sequence[float]:
+    """Values of the sides (top, right, bottom, left) after a turn by Exif orientation 1..8."""
+    top, right, bottom, left = sides
+    if turn in (5, 6, 7, 8):  # rows become columns
+        top, right, bottom, left = left, bottom, right, top
+    if turn in (3, 4, 7, 8):
+        top, bottom = bottom, top
+    if turn in (2, 3, 6, 7):
+        left, right = right, left
+    return top, right, bottom, left
+
+
+def _cut(
+    pixels: np.ndarray, small: np.ndarray, axis: int, first: int, last: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Picture and small copy without so many lines at the beginning and the end of an axis."""
+    if not (first or last):
+        return pixels, small
+    scale = small.shape[axis] / pixels.shape[axis]
+    inner = slice(first, pixels.shape[axis] - last)
+    inner_small = slice(math.ceil(first * scale), max(1, small.shape[axis] - math.ceil(last * scale)))
+    return (pixels[inner], small[inner_small]) if axis == 0 else (pixels[:, inner], small[:, inner_small])
+
+
+def _bars(pixels: np.ndarray, small: np.ndarray, axis: int) -> tuple[int, int]:
+    """Widths of the bars at the beginning and the end of an axis; both 0 if no picture is left."""
+    lines = pixels if axis == 0 else pixels.swapaxes(0, 1)
+    first, last = _bar(lines, small, axis, 1), _bar(lines[::-1], small, axis, -1)
+    return (first, last) if first + last < len(lines) else (0, 0)
+
+
+def _bar(lines: np.ndarray, small: np.ndarray, axis: int, direction: int) -> int:
+    """Lines of the bar that `lines` [n, m, (3)] begin with; at most half of them."""
+    every = max(1, lines.shape[1] // _LINE_POINTS)
+    probes = np.sort(lines[0, :: every * _PROBE_EVERY], axis=0)
+    trim = int(len(probes) > 4)  # one may be off at either end
+    if (probes[-1 - trim].astype(np.int16) - probes[trim]).max() > 2 * _LEVELS:
+        return 0  # most pictures end here
+    color = np.atleast_1d(probes[len(probes) // 2]).astype(np.float64)
+    half = -(-small.shape[axis] // 2) + 2
+    outer = slice(half) if direction > 0 else slice(-half, None)
+    share = _plain_share(small[outer] if axis == 0 else small[:, outer], color, axis)[::direction]
+    depth = int((share < _LINE_SHARE).argmax())
+    if share[depth] >= _LINE_SHARE or share[depth : depth + 3].min() > 1 - _PICTURE_SHARE:
+        return 0
+    scale = lines.shape[0] / small.shape[axis]
+    start = max(0, int((depth - 1) * scale) - 1)
+    around = lines[start : math.ceil((depth + 1) * scale) + _PICTURE_LINES, ::every]
+    near = _plain_share(np.ascontiguousarray(around), color, 0)
+    end = int((near < _LINE_SHARE).argmax())
+    straight = near[end : end + _PICTURE_LINES].min() <= 1 - _PICTURE_SHARE
+    return start + end if straight and start + end <= len(lines) // 2 else 0
+
+
+def _plain_share(pixels: np.ndarray, color: np.ndarray, axis: int) -> np.ndarray:
+    """Of each line of an axis, the share that is within `_LEVELS` of the color."""
+    plain = cv2.inRange(pixels, color - _LEVELS, color + _LEVELS)  # 0 or 255
+    sums = cv2.reduce(plain, 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+    return sums / (255 * pixels.shape[1 - axis])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,11 @@ _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 #: Below this difference in any channel, in 8-bit levels, a profile is taken to be sRGB itself.
 _SRGB_TOLERANCE = 2
 
+#: Larger profiles are ignored. The largest in use, for presses of many inks, are a few megabytes.
+MAX_ICC_BYTES = 8 << 20
+#: Larger profiles are not kept for the next file: 32 of them must not fill the memory.
+_KEPT_ICC_BYTES = 1 << 20
+
 
 def has_alpha(image: Image.Image) -> bool:
     return image.mode in ALPHA_MODES or "transparency" in image.info
@@ -25,7 +30,9 @@ def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarra
 
     Transparent pixels are shown on white. An ICC profile that fits the image's color space is
     applied; one that is broken or belongs to another space is ignored, as browsers do. Deep grey is
-    scaled to 8 bits by `_deep_scale`. CMYK without a profile is converted the plain way, 255 - ink.
+    scaled to 8 bits by `_deep_range`. CMYK without a profile is converted the plain way,
+    (255 - ink)(255 - black) / 255. Whether a JPEG stores ink or its absence is settled before, by
+    Pillow: always its absence, with or without an Adobe marker, as browsers have it.
 
     Args:
         image: loaded, in any mode.
@@ -57,13 +64,34 @@ def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarra
     return convert
 
 
+def displayed_strips(image: Image.Image, icc: bytes) -> Iterator[np.ndarray]:
+    """The loaded image as displayed, top to bottom: uint8 [rows, w, 3] each (see `to_srgb`)."""
+    convert = to_srgb(image, icc)
+    for strip in strips(image):
+        yield convert(strip)
+
+
+def displayed_pixels(image: Image.Image, icc: bytes) -> np.ndarray:
+    """The loaded image as displayed, uint8 [h, w, 3]."""
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    top = 0
+    for strip in displayed_strips(image, icc):
+        rgb[top : top + len(strip)] = strip
+        top += len(strip)
+    return rgb
+
+
+def pending_profile(icc: bytes, mode: str) -> bytes:
+    """The profile, or nothing where applying it to pixels of that mode changes nothing."""
+    return icc if icc and profile_transform(icc, mode) is not None else b""
+
+
 def on_white(rgb: np.ndarray, opacity: np.ndarray) -> np.ndarray:
     """Composite uint8 [h, w, 3] with opacity uint8 [h, w] (255 = opaque) over white."""
     a = opacity[..., None].astype(np.uint16)
     return ((rgb * a + 255 * (255 - a) + 127) // 255).astype(np.uint8)
 
 
-@lru_cache(maxsize=32)
 def profile_transform(icc: bytes, space: str) -> ImageCms.ImageCmsTransform | None:
     """Transform from an ICC profile to sRGB, or None where there is nothing to do.
 
@@ -74,7 +102,14 @@ def profile_transform(icc: bytes, space: str) -> ImageCms.ImageCmsTransform | No
     Returns:
         None when the profile is sRGB within 2 levels over a grid of colors, is broken, or is of
         another color space than the pixels. Intent: perceptual, the profile's default rendering.
+        Profiles over `MAX_ICC_BYTES` count as broken.
     """
+    if len(icc) > MAX_ICC_BYTES:
+        return None
+    return (_kept_transform if len(icc) <= _KEPT_ICC_BYTES else _new_transform)(icc, space)
+
+
+def _new_transform(icc: bytes, space: str) -> ImageCms.ImageCmsTransform | None:
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         if {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space) != space:
@@ -90,6 +125,9 @@ def profile_transform(icc: bytes, space: str) -> ImageCms.ImageCmsTransform | No
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
     return transform if np.abs(shown - plain).max() > _SRGB_TOLERANCE else None
+
+
+_kept_transform = lru_cache(maxsize=32)(_new_transform)
 
 
 @lru_cache(maxsize=1)
@@ -146,7 +184,7 @@ def _deep_range(image: Image.Image) -> tuple[float, float]:
 STRIP_PX = 4_000_000
 
 
-def strips(image: Image.Image):
+def strips(image: Image.Image) -> Iterator[Image.Image]:
     """The image in full-width strips of at most about `STRIP_PX` pixels, top to bottom."""
     width, height = image.size
     rows = max(1, STRIP_PX // width)

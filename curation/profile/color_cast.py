@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
-from .shrink import shrink_by_integer
+from .shrink import shrink_by_halves
 
 #: A tint is no matter of detail: it is measured at about this short side, in pixels.
 _SIDE_PX = 64
@@ -28,13 +30,12 @@ def color_cast(rgb: np.ndarray) -> float:
         CIELAB units, 0 (neutral) .. about 130; around 2 to 8 for photographs with correct white
         balance. 0 when no pixel is in the lightness range.
     """
-    small = shrink_by_integer(rgb, _SIDE_PX)
+    small = shrink_by_halves(rgb, _SIDE_PX)
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).reshape(-1, 3)  # L* x 255/100, a* + 128, b* + 128
-    lightness = lab[:, 0]
-    trusted = lab[(lightness >= _DARK * 2.55) & (lightness <= _BRIGHT * 2.55), 1:]
-    if not len(trusted):
+    trusted = cv2.inRange(lab[:, 0], math.ceil(_DARK * 2.55), math.floor(_BRIGHT * 2.55)).ravel() > 0
+    if not trusted.any():
         return 0.0
-    ab = trusted.astype(np.float32) - 128
-    chroma_squared = (ab * ab).sum(axis=1)
-    neutral = ab[chroma_squared <= np.median(chroma_squared)]
-    return float(np.hypot(*neutral.mean(axis=0, dtype=np.float64)))
+    a, b = (lab[:, k].compress(trusted).astype(np.int32) - 128 for k in (1, 2))
+    chroma_squared = a * a + b * b
+    neutral = chroma_squared <= np.median(chroma_squared)
+    return math.hypot(a.compress(neutral).mean(), b.compress(neutral).mean())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import xxhash
 from PIL import Image
 from scipy.fftpack import dct
 
-_SIDE_PX, _KEPT = 32, 8
+from .decoded import oriented
 
-#: Pixels converted at once: Pillow's RGB takes four bytes per pixel besides the three of the array.
-_STRIP_PX = 4_000_000
+_SIDE_PX, _KEPT = 32, 8
 
 
 def content_id(data: bytes) -> bytes:
@@ -18,30 +18,70 @@ def content_id(data: bytes) -> bytes:
     return xxhash.xxh3_128_digest(data)
 
 
-def grey_image(rgb: np.ndarray) -> Image.Image:
-    """Pillow's `convert("L")` (ITU-R 601-2 luma) of uint8 [h, w, 3], in strips."""
-    height, width = rgb.shape[:2]
-    rows = max(1, _STRIP_PX // width)
-    luma = np.empty((height, width), np.uint8)
-    for top in range(0, height, rows):
-        luma[top : top + rows] = np.asarray(Image.fromarray(rgb[top : top + rows]).convert("L"))
-    return Image.fromarray(luma)
-
-
-def phash64(grey: Image.Image) -> int:
-    """Perceptual hash of a Pillow image of mode L: the bits of `imagehash.phash(grey)`.
+def phash64(grey: np.ndarray) -> int:
+    """Perceptual hash of a grey picture: the bits of `imagehash.phash(Image.fromarray(grey))`.
 
     Lanczos to 32 x 32, two-dimensional DCT-II, lowest 8 x 8 frequencies, one bit each: above the
     median of the 64. The same transform routine as imagehash is called on purpose: a matrix product
     rounds differently, which flips bits of pictures whose coefficients are exactly zero.
 
+    Args:
+        grey: uint8 [h, w], any size.
+
     Returns:
         0 <= hash < 2**64. Row-major; the most significant bit is the constant (DC) term, so that
-        `f"{h:016x}" == str(imagehash.phash(grey))`.
+        `f"{h:016x}" == str(imagehash.phash(...))`.
 
     Source: N. Krawetz, "Looks Like It" (hackerfactor.com, 2011), as imagehash implements it.
     """
-    small = np.asarray(grey.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS))
-    low = dct(dct(small, axis=0)[:_KEPT], axis=1)[:, :_KEPT]
-    bits = (low > np.median(low)).ravel()
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    return _hashes(_tiny(grey)[None])[0]
+
+
+def phashes64(grey: np.ndarray) -> list[int]:
+    """The pHash of a picture in its 8 orientations.
+
+    The picture is shrunk once: hash k is `phash64` of the 32 x 32 copy, turned as Exif orientation
+    k + 1 asks for. Shrinking after the turn would give the same but for rounding.
+
+    Args:
+        grey: uint8 [h, w], any size.
+
+    Returns:
+        8 hashes, in the order of Exif orientations 1..8; the first is `phash64(grey)`.
+    """
+    tiny = _tiny(grey)
+    return _hashes(np.stack([oriented(tiny, orientation) for orientation in range(1, 9)]))
+
+
+def tiny_grey(luma: np.ndarray) -> np.ndarray:
+    """A grey copy to take the pHash of: 32 x 32 by area average, which leaves nothing for Lanczos to do.
+
+    On photographs its hash is half a bit from that of the full picture, on average, and as stable
+    under resizing; Lanczos from full size would cost as much as decoding.
+
+    Args:
+        luma: uint8 [h, w].
+
+    Returns:
+        uint8 [32, 32], or the picture itself when a side is under 32 px.
+    """
+    if min(luma.shape) < _SIDE_PX:
+        return luma
+    return cv2.resize(luma, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
+
+
+def _tiny(grey: np.ndarray) -> np.ndarray:
+    if grey.shape == (_SIDE_PX, _SIDE_PX):
+        return grey
+    return np.asarray(Image.fromarray(grey).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS))
+
+
+def _hashes(tiny: np.ndarray) -> list[int]:
+    """Hashes of uint8 [n, 32, 32]."""
+    low = dct(dct(tiny, axis=1)[:, :_KEPT], axis=2)[:, :, :_KEPT].reshape(len(tiny), -1)
+    ordered = np.sort(low, axis=1)
+    middle = low.shape[1] // 2
+    bits = (
+        low > ((ordered[:, middle - 1] + ordered[:, middle]) / 2)[:, None]
+    )  # np.median, in a third of the time
+    return [int.from_bytes(row.tobytes(), "big") for row in np.packbits(bits, axis=1)]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _SOI, _SOS, _EOI = 0xD8, 0xDA, 0xD9
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_AFTER_FILL = re.compile(rb"[^\xff]")
+#: Segments looked at. Cameras write tens, the largest profiles and metadata some hundreds.
+_MOST_SEGMENTS = 4096
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 
 
@@ -19,6 +23,7 @@ class JpegHeader:
     exif: payload of the first Exif segment, starting at its TIFF header; empty if none.
     icc: ICC profile put together from its segments; empty if none.
     multi_picture: has an MPF index (several pictures in one file).
+    scans: of a progressive picture, those of embedded previews included; 1 for all else.
     """
 
     process: int
@@ -29,6 +34,7 @@ class JpegHeader:
     exif: bytes
     icc: bytes
     multi_picture: bool
+    scans: int
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
@@ -37,16 +43,13 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         return None
     position, frame, exif, multi_picture = 2, None, b"", False
     icc_chunks: dict[int, bytes] = {}
-    while True:
+    for _ in range(_MOST_SEGMENTS):
         position = data.find(b"\xff", position)
-        if position < 0:
+        after_fill = _AFTER_FILL.search(data, position) if position >= 0 else None
+        if after_fill is None:
             return None
-        while position < len(data) and data[position] == 0xFF:
-            position += 1
-        if position >= len(data):
-            return None
-        marker = data[position]
-        position += 1
+        position = after_fill.end()
+        marker = data[position - 1]
         if marker in _STANDALONE or marker in (0x00, _SOI):
             continue
         if marker in (_SOS, _EOI):
@@ -66,6 +69,8 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
             icc_chunks[body[12]] = body[14:]
         elif marker == 0xE2 and body[:4] == b"MPF\0":
             multi_picture = True
+    else:
+        return None
     if frame is None:
         return None
     process, bits, width, height, components = frame
@@ -78,6 +83,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         exif=exif,
         icc=b"".join(icc_chunks[i] for i in sorted(icc_chunks)),
         multi_picture=multi_picture,
+        scans=data.count(b"\xff\xda") if process == 0xC2 else 1,
     )
 
 

@@ -1,45 +1,67 @@
-"""All profile columns of one file from one decode."""
+"""All columns of one file from one decode: profile, metadata, quality, thumbnail."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+import math
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from PIL import ImageMode
 
-from .border import border_variance
+from .blockiness import blockiness
+from .border import border_variance, displayed_sides, frame
 from .color_cast import color_cast
+from .columns import QUALITY_SCHEMA, SIDES
 from .compression import compression_ratio
-from .decode import DecodeLimits, decode
+from .decode import Decoded, DecodeLimits, decode
 from .entropy import reencode_bytes_per_px
 from .errors import BlockedContentError
-from .fingerprints import content_id, grey_image, phash64
+from .fingerprints import content_id, phashes64, tiny_grey
+from .grid import grid_evidence
+from .icc_cube import displayed_small
+from .jpeg_quality import jpeg_quality
+from .metadata import read_metadata
 from .noise import center_window, noise_sigma
 from .sharpness import sharpness
-from .shrink import shrink, shrink_by_integer
+from .shrink import shrink, shrink_by_halves
 from .thumbnail import SHORT_SIDE_PX, thumbnail
+from .tones import dominant_color_share, tones
+
+if TYPE_CHECKING:
+    from .forensic import Forensic
+    from .quality.model import QualityModel
 
 #: Short side of the image that size-dependent signals are measured on, in pixels.
 WORKING_SIDE_PX = 256
-#: Short side above which a picture is first shrunk by a whole factor.
-_COARSE_SIDE_PX = 512
+#: About so many rows of the full picture are sampled for its tones.
+_SAMPLED_ROWS = 64
 
 
 def profile_image(
     data: bytes,
     limits: DecodeLimits = DecodeLimits(),  # noqa: B008 (frozen)
     block: Collection[bytes] = frozenset(),
+    quality: QualityModel | None = None,
+    forensic: Forensic | None = None,
 ) -> dict[str, Any]:
-    """Every column of `columns.PROFILE_SCHEMA` and `columns.THUMBS_SCHEMA` for one file.
+    """Every column of the four groups (`columns`, `metadata.columns`) for one file.
 
-    The pHash is taken from the full picture (the same bits as `imagehash.phash` of the displayed
-    image), noise from its center at native resolution, all else from a copy of short side 256 px.
+    The full picture is read as few times as can be: once for the pixel hash and once to shrink it.
+    Color management and orientation are applied to the small copies. Measured are
+
+    - at native resolution, as stored: noise and blockiness on the center, entropy and clipped pixels
+      on evenly spaced rows, the frame on lines from the edges inward, what the models score;
+    - on a copy of short side 256 px, as displayed: everything else, the pHash too (its bits are those of
+      `imagehash.phash` of a 32 x 32 grey copy, see `fingerprints.tiny_grey`).
 
     Args:
         data: the file.
         limits: what `decode` refuses.
         block: content ids (16 bytes) that are refused before they are opened.
+        quality: the degradation model; without it its columns are None.
+        forensic: the classifier of generated pixels; without it `ai_forensic` is None.
 
     Raises:
         BlockedContentError: the content id is in `block`.
@@ -49,31 +71,97 @@ def profile_image(
     if identity in block:
         raise BlockedContentError(f"content id {identity.hex()} is on the block list")
     image = decode(data, limits)
-    rgb = image.rgb
-    coarse = shrink_by_integer(rgb, _COARSE_SIDE_PX)
-    small = shrink(coarse, SHORT_SIDE_PX)
+    small_stored = shrink(image.pixels, SHORT_SIDE_PX)
+    small = displayed_small(image, small_stored)
     thumb, thumb_width_px, thumb_height_px = thumbnail(small)
     working = np.ascontiguousarray(shrink(small, WORKING_SIDE_PX))
+    bars = displayed_sides(frame(image.pixels, small_stored), image.turn)
     return {
         "content_id": identity,
+        "file_bytes": len(data),
+        **_facts(image, data),
+        **_native_signals(image.pixels),
+        **{f"frame_{side}_px": bar for side, bar in zip(SIDES, bars, strict=True)},
+        **_working_signals(working),
+        "grid_evidence": grid_evidence(_within(_luma(working), bars, image.width_px)),
+        **read_metadata(data, image.format),
+        **_model_scores(image, small, quality, forensic),
+        "thumb": thumb,
+        "thumb_width_px": thumb_width_px,
+        "thumb_height_px": thumb_height_px,
+    }
+
+
+def _facts(image: Decoded, data: bytes) -> dict[str, Any]:
+    channels = len(ImageMode.getmode(image.mode).bands)
+    return {
         "width_px": image.width_px,
         "height_px": image.height_px,
         "format": image.format,
         "mode": image.mode,
-        "file_bytes": len(data),
         "frames": image.frames,
         "orientation": image.orientation,
         "has_icc": image.has_icc,
         "has_alpha": image.has_alpha,
         "pixel_hash": image.pixel_hash,
-        "phash": phash64(grey_image(rgb)),
-        "compression_ratio": compression_ratio(image.width_px, image.height_px, len(data)),
-        "border_variance": border_variance(working),
-        "reencode_bpp": reencode_bytes_per_px(working),
-        "sharpness": sharpness(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY)),
-        "noise_sigma": noise_sigma(cv2.cvtColor(center_window(rgb), cv2.COLOR_RGB2GRAY)),
-        "color_cast": color_cast(working),
-        "thumb": thumb,
-        "thumb_width_px": thumb_width_px,
-        "thumb_height_px": thumb_height_px,
+        "bit_depth": image.bit_depth,
+        "compression_ratio": compression_ratio(
+            image.width_px, image.height_px, channels, image.bit_depth, len(data)
+        ),
+        "jpeg_quality": jpeg_quality(data) if image.format == "JPEG" else None,
     }
+
+
+def _native_signals(pixels: np.ndarray) -> dict[str, Any]:
+    center = _luma(center_window(pixels))
+    # an odd step, so that no row of the 8 x 8 blocks is preferred
+    rows = pixels[:: max(1, len(pixels) // _SAMPLED_ROWS) | 1]
+    return {
+        "noise_sigma": noise_sigma(center),
+        "blockiness": blockiness(center),
+        **tones(_luma(rows))._asdict(),
+    }
+
+
+def _working_signals(working: np.ndarray) -> dict[str, Any]:
+    luma = _luma(working)
+    half = shrink_by_halves(working, WORKING_SIDE_PX // 2)
+    phashes = phashes64(tiny_grey(luma))
+    variance = border_variance(working)
+    return {
+        "phash": phashes[0],
+        "phashes": phashes,
+        "border_variance": variance.pair,
+        **{f"border_variance_{side}": getattr(variance, side) for side in SIDES},
+        "reencode_bpp": reencode_bytes_per_px(working),
+        "sharpness": sharpness(luma),
+        "color_cast": color_cast(half),
+        "dominant_color_share": dominant_color_share(half),
+    }
+
+
+def _model_scores(
+    image: Decoded, small: np.ndarray, quality: QualityModel | None, forensic: Forensic | None
+) -> dict[str, float | None]:
+    scores: dict[str, float | None] = dict.fromkeys(QUALITY_SCHEMA.names)
+    if quality is None and forensic is None:
+        return scores
+    # what the models look at is finer than color management and does not depend on the turn
+    rgb = image.pixels if image.pixels.ndim == 3 else cv2.cvtColor(image.pixels, cv2.COLOR_GRAY2RGB)
+    if quality is not None:
+        scores.update(quality.scores(rgb, small))
+    if forensic is not None:
+        scores["ai_forensic"] = forensic.probability(rgb)
+    return scores
+
+
+def _within(luma: np.ndarray, bars: Sequence[float], width_px: int) -> np.ndarray:
+    """A copy of a picture `width_px` wide without its bars (top, right, bottom, left, in px of the picture)."""
+    height, width = luma.shape
+    top, right, bottom, left = (math.ceil(bar * width / width_px) for bar in bars)
+    return luma[top : max(top, height - bottom), left : max(left, width - right)]
+
+
+def _luma(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [h, w] of uint8 [h, w, 3] or [h, w]."""
+    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)

@@ -7,10 +7,11 @@ import math
 import cv2
 import numpy as np
 
-_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+# The mask is the product of this with itself turned: two passes of three taps.
+_KERNEL = np.array([1, -2, 1], np.float32)
 
 #: Side of the central window that is measured, in pixels.
-WINDOW_PX = 1024
+WINDOW_PX = 512
 
 
 def noise_sigma(luma: np.ndarray) -> float:
@@ -30,13 +31,13 @@ def noise_sigma(luma: np.ndarray) -> float:
     height, width = luma.shape
     if min(height, width) < 3:
         return 0.0
-    response = cv2.filter2D(luma, cv2.CV_16S, _KERNEL)[1:-1, 1:-1]
+    response = cv2.sepFilter2D(luma, cv2.CV_16S, _KERNEL, _KERNEL)[1:-1, 1:-1]
     total = cv2.norm(response, cv2.NORM_L1)
     return math.sqrt(math.pi / 2) * total / (6 * (width - 2) * (height - 2))
 
 
-def center_window(rgb: np.ndarray) -> np.ndarray:
+def center_window(pixels: np.ndarray) -> np.ndarray:
     """The central window of at most `WINDOW_PX` a side, a view."""
-    height, width = rgb.shape[:2]
+    height, width = pixels.shape[:2]
     top, left = max(0, height - WINDOW_PX) // 2, max(0, width - WINDOW_PX) // 2
-    return rgb[top : top + WINDOW_PX, left : left + WINDOW_PX]
+    return pixels[top : top + WINDOW_PX, left : left + WINDOW_PX]

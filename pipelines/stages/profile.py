@@ -1,21 +1,25 @@
-"""The `profile` stage: one decode per image, all raw measurements and a thumbnail."""
+"""The `profile` stage: one decode per image, all raw measurements, metadata, model scores and a thumbnail."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
-from zcurate.curation.profile.columns import PROFILE_SCHEMA, THUMBS_SCHEMA
+from zcurate.curation.errors import ConfigError
+from zcurate.curation.profile.columns import PROFILE_SCHEMA, QUALITY_SCHEMA, THUMBS_SCHEMA
+from zcurate.curation.profile.metadata.columns import METADATA_SCHEMA
 from zcurate.curation.stage import RowMonitor, StageSpec, map_rows
 
 if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
-VERSION = 1
+VERSION = 2
 
 
 class Config(BaseModel):
@@ -23,8 +27,13 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    max_pixels: int = Field(100_000_000, gt=0, description="pictures with more pixels are refused")
+    quality: bool = Field(
+        True, description="score degradations and AI traces with the bundled models (null columns otherwise)"
+    )
+    max_pixels: int = Field(200_000_000, gt=0, description="pictures with more pixels are refused")
     max_file_bytes: int = Field(256 << 20, gt=0, description="files with more bytes are refused")
+    decode_s: float = Field(30.0, gt=0, description="longest decode of an unusual file, in seconds")
+    memory_bytes: int = Field(2 << 30, gt=0, description="most memory for the decode of an unusual file")
 
 
 def _block_digest(block: frozenset[bytes]) -> str:
@@ -32,8 +41,20 @@ def _block_digest(block: frozenset[bytes]) -> str:
     return xxhash.xxh3_128_hexdigest(b"".join(sorted(block))) if block else ""
 
 
+def _model_identities() -> dict[str, str]:
+    """Digests of the bundled weights. Found without importing the models, which would import torch."""
+    from zcurate.curation import profile
+
+    root = Path(profile.__file__).parent
+    names = {"quality": "quality/weights.safetensors", "forensic": "forensic/weights.safetensors"}
+    try:
+        return {role: hashlib.sha256((root / name).read_bytes()).hexdigest() for role, name in names.items()}
+    except OSError as e:
+        raise ConfigError(f"profile: cannot read weights ({e}); reinstall, or set quality: false") from e
+
+
 class ProfileStage:
-    """Map stage; outputs `profile` and `thumbs`."""
+    """Map stage; outputs `profile`, `metadata`, `quality` and `thumbs`."""
 
     def __init__(self, config: Config, ctx: StageContext) -> None:
         self._ctx = ctx
@@ -45,8 +66,14 @@ class ProfileStage:
             version=VERSION,
             # etag and size are read so that a file changed in place is profiled anew
             reads=tuple(f"samples.{c}" for c in columns),
-            outputs={"profile": PROFILE_SCHEMA, "thumbs": THUMBS_SCHEMA},
+            outputs={
+                "profile": PROFILE_SCHEMA,
+                "metadata": METADATA_SCHEMA,
+                "quality": QUALITY_SCHEMA,
+                "thumbs": THUMBS_SCHEMA,
+            },
             config=config.model_dump() | {"block": _block_digest(ctx.block)},
+            models=_model_identities() if config.quality else {},
         )
 
     def setup_node(self) -> None:
@@ -60,7 +87,16 @@ class ProfileStage:
 
         cv2.setNumThreads(1)
         blobs, block = self._ctx.blobs(), self._ctx.block
-        limits = DecodeLimits(self._config.max_pixels, self._config.max_file_bytes)
+        settings = self._config
+        limits = DecodeLimits(
+            settings.max_pixels, settings.max_file_bytes, settings.decode_s, settings.memory_bytes
+        )
+        quality = forensic = None
+        if settings.quality:
+            from zcurate.curation.profile.forensic import load_forensic
+            from zcurate.curation.profile.quality.model import load_quality
+
+            quality, forensic = load_quality(), load_forensic()
 
         def measure(row: dict[str, Any]) -> dict[str, Any]:
             data = blobs.read(
@@ -71,7 +107,7 @@ class ProfileStage:
                 row["samples.offset"],
                 row["samples.length"],
             )
-            return profile_image(data, limits, block)
+            return profile_image(data, limits, block, quality, forensic)
 
         self._measure = measure
 

@@ -13,9 +13,12 @@ import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from zcurate.curation.profile.decode import DecodeLimits, decode, oriented
 from zcurate.curation.profile.errors import (
+    DecompressionBombError,
+    EmptyImageError,
     ImageError,
     ImageTooLargeError,
     TruncatedImageError,
@@ -232,7 +235,7 @@ def test_other_formats_are_unsupported(data):
 
 
 def test_empty_file():
-    with pytest.raises(UnreadableImageError, match="empty"):
+    with pytest.raises(EmptyImageError, match="empty"):
         decode(b"")
 
 
@@ -256,9 +259,25 @@ def test_limits_name_their_option():
     with pytest.raises(ImageTooLargeError, match="max_file_bytes"):
         decode(saved(IMAGE, "PNG"), DecodeLimits(max_file_bytes=100))
     before = Image.MAX_IMAGE_PIXELS
-    with pytest.raises(ImageTooLargeError):
+    with pytest.raises(DecompressionBombError, match="max_pixels = 200,000,000"):
         decode(png_header(60_000, 60_000))
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_bombs_are_told_from_large_pictures():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
+    flat = Image.new("RGB", (300, 300))
+    for format in ("PNG", "TIFF", "WEBP", "AVIF"):
+        options = {"compression": "tiff_adobe_deflate"} if format == "TIFF" else {}
+        with pytest.raises(ImageTooLargeError) as large:
+            decode(saved(noise, format, **options), DecodeLimits(max_pixels=80_000))
+        assert type(large.value) is ImageTooLargeError
+        with pytest.raises(DecompressionBombError):
+            decode(saved(flat, format, **options), DecodeLimits(max_pixels=80_000))
+    text = PngInfo()
+    text.add_text("comment", "a" * 10_000_000, zip=True)
+    with pytest.raises(DecompressionBombError, match="metadata"):
+        decode(saved(flat, "PNG", pnginfo=text))
 
 
 def test_jpeg_scan_bomb_is_refused():

@@ -1,0 +1,225 @@
+"""Any allowed format through Pillow: the facts of the file, and its pixels strip by strip."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import numpy as np
+import xxhash
+from PIL import Image, UnidentifiedImageError
+
+from .bit_depth import stored_bits
+from .color import displayed_strips, has_alpha, pending_profile, strips
+from .decoded import DecodeLimits
+from .errors import (
+    DecodeMemoryError,
+    DecompressionBombError,
+    EmptyImageError,
+    ImageTooLargeError,
+    TruncatedImageError,
+    UnreadableImageError,
+    UnsupportedFormatError,
+)
+from .jpeg_header import exif_orientation
+from .jpeg_xl import is_jpeg_xl, jpeg_xl_size, open_jpeg_xl
+
+#: Formats that are opened, in the order tried. HEIF is added to them where pillow-heif reads it, JPEG
+#: XL where pillow-jxl-plugin is installed.
+#: Left out on purpose: what runs another program or script (EPS, PDF, WMF), stubs that only name a
+#: file (FITS, GRIB, HDF5, BUFR, MPEG), bare or textual bitmaps without a reliable signature (DIB, XBM,
+#: XPM, SPIDER, MSP, IM), game textures (BLP, DDS, FTEX, WAL), and obsolete animation (FLI). TGA has no
+#: signature and comes last. MPO (several JPEGs in one) is opened as JPEG.
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "AVIF",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "JPEG2000",
+    "ICO",
+    "PPM",
+    "QOI",
+    "PSD",
+    "SGI",
+    "PCX",
+    "TGA",
+)
+
+_HEIF_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
+
+#: Pixels of three bytes per byte of file, from where on a picture over the limit is called a bomb.
+#: JPEG reaches about 250, deflate about 1,000, both on a picture of a single color.
+_BOMB_RATIO = 200
+
+#: What decoders throw at damaged input, besides the errors of this package. `MemoryError` is not one.
+_DECODER_ERRORS = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    BufferError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+_BOMB_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+# Pillow's pixel limit and Python's warning filters are process-wide: held only while they are ours.
+_pillow_lock = threading.RLock()
+
+
+@contextmanager
+def opened(
+    data: bytes, limits: DecodeLimits
+) -> Iterator[tuple[dict[str, Any], int, int, Iterator[np.ndarray]]]:
+    """A decoded picture whose pixels are still with Pillow.
+
+    Yields:
+        the fields of `Decoded` without `pixels`, then height and width of those, and the pixels as
+        strips, uint8 [rows, width, 3] each, to be read once and inside the context.
+
+    Raises:
+        ImageError: see `decode.decode`, also for what is wrong only inside the context.
+    """
+    try:
+        with _pillow_limits(limits), _open(data, limits) as image:
+            check_size(*image.size, limits, len(data))
+            frames = min(max(1, int(getattr(image, "n_frames", 1))), 2**31 - 1)
+            tiff = image.format == "TIFF"
+            orientation = image.tag_v2.get(0x0112, 1) if tiff else 1
+            bits = stored_bits(image, data)
+            image.load()
+            check_size(*image.size, limits, len(data))
+            if not (image.width and image.height):
+                raise EmptyImageError(f"{image.format} of {image.width} x {image.height} pixels")
+            if not tiff and image.format != "JXL":
+                orientation = exif_orientation(image.info.get("exif") or b"")
+            orientation = orientation if orientation in range(1, 9) else 1
+            icc = image.info.get("icc_profile") or b""
+            alpha = has_alpha(image)
+            later = pending_profile(icc, "RGB") if image.mode == "RGB" and not alpha else b""
+            facts = {
+                "icc": later,
+                "turn": 1 if tiff else orientation,  # Pillow turns TIFFs on loading
+                "format": str(image.format),
+                "mode": image.mode,
+                "bit_depth": bits,
+                "frames": frames,
+                "orientation": orientation,
+                "has_icc": bool(icc),
+                "has_alpha": alpha,
+                "pixel_hash": _pixel_hash(image),
+            }
+            yield facts, image.height, image.width, displayed_strips(image, b"" if later else icc)
+    except _BOMB_ERRORS as e:
+        claimed = re.search(r"\((\d+) pixels\)", str(e))
+        check_size(int(claimed[1]) if claimed else limits.max_pixels + 1, 1, limits, len(data))
+        raise UnreadableImageError(str(e)) from e
+    except UnidentifiedImageError as e:
+        _raise_unidentified(data, e)
+    except _DECODER_ERRORS as e:
+        _raise_unreadable(e)
+
+
+def check_size(width_px: int, height_px: int, limits: DecodeLimits, file_bytes: int) -> None:
+    """Refuse a picture of more pixels than allowed.
+
+    Raises:
+        ImageTooLargeError: over `max_pixels`.
+        DecompressionBombError: so, and 200 times the size of the file or more.
+    """
+    pixels = width_px * height_px
+    if pixels <= limits.max_pixels:
+        return
+    size = f"{width_px} x {height_px}" if height_px > 1 else f"{pixels:,}"
+    message = f"{size} pixels is over max_pixels = {limits.max_pixels:,}"
+    if 3 * pixels > _BOMB_RATIO * file_bytes:
+        raise DecompressionBombError(
+            f"{message} in a file of only {file_bytes:,} bytes; raise it if you trust the file"
+        )
+    raise ImageTooLargeError(f"{message}; raise it to accept the image")
+
+
+def pixel_hasher(mode: str, width_px: int, height_px: int) -> xxhash.xxh3_128:
+    """The running hash behind `Decoded.pixel_hash`, to be fed the stored pixels."""
+    return xxhash.xxh3_128(f"{mode} {width_px} {height_px}\0".encode())
+
+
+def _pixel_hash(image: Image.Image) -> bytes:
+    hasher = pixel_hasher(image.mode, *image.size)
+    if image.palette is not None:
+        hasher.update(image.palette.mode.encode() + bytes(image.palette.tobytes()))
+    if "transparency" in image.info:
+        hasher.update(repr(image.info["transparency"]).encode())
+    for strip in strips(image):
+        hasher.update(strip.tobytes())
+    return hasher.digest()
+
+
+@contextmanager
+def _pillow_limits(limits: DecodeLimits) -> Iterator[None]:
+    """Our pixel limit as Pillow's, any excess an error; other warnings about odd files are not news."""
+    with _pillow_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limits.max_pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _open(data: bytes, limits: DecodeLimits) -> Image.Image:
+    """The lazily opened image. HEIF goes to its own class: registering it would be process-wide."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        from pillow_heif import HeifImageFile
+
+        return HeifImageFile(io.BytesIO(data))
+    if is_jpeg_xl(data):
+        check_size(*jpeg_xl_size(data), limits, len(data))  # its plugin decodes on opening
+        return open_jpeg_xl(data)
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _raise_unidentified(data: bytes, error: BaseException) -> NoReturn:
+    prefix = data[:16]
+    for name in FORMATS:
+        accept = Image.OPEN[name][1]
+        if accept is not None and accept(prefix) is True:
+            raise UnreadableImageError(
+                f"starts like {name}, but its header is corrupt, or of a variant that is not read"
+            ) from error
+    raise UnsupportedFormatError(
+        f"not an image of a supported format (starts with {prefix!r}); supported: {', '.join(FORMATS)}, HEIF, JXL"
+    ) from error
+
+
+def _raise_unreadable(error: BaseException) -> NoReturn:
+    message = " ".join(str(error).split()) or type(error).__name__
+    lowered = message.lower()
+    if isinstance(error, EOFError) or any(
+        sign in lowered for sign in ("truncated", "end of file", "premature", "not enough", "unexpected end")
+    ):
+        raise TruncatedImageError(message) from error
+    if "decompressed data too large" in lowered or "too much memory used in text chunks" in lowered:
+        raise DecompressionBombError(f"a metadata chunk is a decompression bomb: {message}") from error
+    if "memory" in lowered:
+        raise DecodeMemoryError(f"{message}; raise memory_bytes to accept the file") from error
+    raise UnreadableImageError(message) from error
