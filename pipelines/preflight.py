@@ -23,8 +23,11 @@ from .runlog import all_records
 _TYPICAL_ROWS_PER_S = {
     "profile": 60.0,
     "filter": 50_000.0,
+    "filter_scores": 50_000.0,
     "embed": 150.0,
+    "scores": 100.0,
     "dedup": 5_000.0,
+    "sampling": 100_000.0,
     "ocr": 3.0,
     "caption": 200.0,
     "concepts": 5_000.0,

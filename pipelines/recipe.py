@@ -105,7 +105,7 @@ def load_recipe(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
         ConfigError: names the file, the field and what is wrong.
     """
     file = Path(path)
-    if not file.exists():
+    if not file.is_file():
         bundled = BUNDLED / f"{file.name.removesuffix('.yaml')}.yaml"
         if (file.name != str(path) and not bundled.exists()) or not bundled.exists():
             names = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.yaml")))

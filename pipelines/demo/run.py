@@ -26,6 +26,8 @@ REASON_FAULTS: dict[str, tuple[str, ...]] = {
     "over_compressed": ("over_compression",),
     "blurred": ("defocus", "motion_blur", "flat"),
     "noisy": ("noise",),
+    "tinted": ("color_cast",),
+    "watermarked": ("watermark",),
     "plain_border": ("frame", "letterbox", "flat"),
     "flat": ("flat",),
 }

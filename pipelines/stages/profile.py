@@ -83,9 +83,11 @@ class ProfileStage:
         import cv2
 
         from zcurate.curation.profile.decode import DecodeLimits
+        from zcurate.curation.profile.heap import keep_freed_memory
         from zcurate.curation.profile.measure import profile_image
 
         cv2.setNumThreads(1)
+        keep_freed_memory()
         blobs, block = self._ctx.blobs(), self._ctx.block
         settings = self._config
         limits = DecodeLimits(

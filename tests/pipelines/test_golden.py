@@ -18,7 +18,10 @@ from zcurate.pipelines.recipe import build_recipe, load_recipe
 from zcurate.pipelines.view import View
 
 GOLDEN = Path(__file__).with_name("golden.json")
-STAGES = ["profile", "filter", "embed", "dedup", "ocr", "caption", "concepts", "balance"]
+STAGES = [
+    *("profile", "filter", "embed", "scores", "filter_scores", "dedup", "sampling"),
+    *("ocr", "caption", "concepts", "balance"),
+]
 
 
 def draw(folder):
@@ -56,6 +59,9 @@ def outputs(tmp_path_factory):
         "export": [],
         "report": False,
     }
+    # few rules: what they drop, later stages do not see
+    raw["stages"]["filter"] = {"rules": {"flat": {"drop_if": "reencode_bpp < 0.01", "reason": "empty"}}}
+    raw["stages"]["filter_scores"] = {"rules": {"ugly": {"drop_if": "aesthetic < 1", "reason": "ugly"}}}
     recipe = build_recipe(raw, "golden")
     outcome = build(recipe, BuildOptions(engine="inline", quiet=True))
     assert outcome.exit_code == 0

@@ -1,0 +1,99 @@
+"""What the network looks at: tiles at native resolution, and the whole picture made small."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+#: Side of a tile, in pixels of the stored picture: shrinking would hide blur and noise.
+TILE_PX = 64
+#: Tiles per picture at native resolution, and windows shrunk to a tile, in which strong blur is told apart.
+NATIVE_TILES, WIDE_TILES = 5, 2
+TILES = NATIVE_TILES + WIDE_TILES
+#: Side of such a window, in pixels of the stored picture.
+WIDE_PX = 192
+#: Side of the whole picture as the network sees it, in pixels (both sides: aspect is not kept).
+OVERVIEW_PX = 320
+
+#: Candidates along each side, of which the tiles are chosen.
+_GRID = 8
+#: Ranks, from plainest (0) to busiest (1), of the tiles taken: noise and banding show in plain ones,
+#: blur and compression in busy ones.
+_RANKS = (0.08, 0.35, 0.7, 0.93, 1.0)
+#: Ranks of the places that the wide windows are centered on.
+_WIDE_RANKS = (0.8, 1.0)
+#: Luma beyond which a pixel is clipped: nothing can be measured there.
+_DARK, _BRIGHT = 8, 247
+
+
+def overview(rgb: np.ndarray) -> np.ndarray:
+    """The whole picture, squeezed to `OVERVIEW_PX` squared.
+
+    Args:
+        rgb: uint8 [h, w, 3], any size; meant for the 336 px copy.
+
+    Returns:
+        uint8 [OVERVIEW_PX, OVERVIEW_PX, 3].
+    """
+    shrinks = min(rgb.shape[:2]) > 1.5 * OVERVIEW_PX
+    mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(rgb, (OVERVIEW_PX, OVERVIEW_PX), interpolation=mode)
+
+
+def native_tiles(rgb: np.ndarray) -> np.ndarray:
+    """Tiles of the picture, plain to busy; then the wide windows, shrunk.
+
+    A grid of at most 8 x 8 places is ranked by the standard deviation of green (every other pixel); places
+    more than half clipped to black or white come last. Places lie on multiples of 8 px, so that JPEG blocks of an
+    uncropped file keep their phase. A picture smaller than a tile is mirrored outward.
+
+    Args:
+        rgb: uint8 [h, w, 3] at native resolution, stored or displayed orientation.
+
+    Returns:
+        uint8 [TILES, TILE_PX, TILE_PX, 3].
+    """
+    height, width = rgb.shape[:2]
+    if min(height, width) < TILE_PX:
+        down, right = max(0, TILE_PX - height), max(0, TILE_PX - width)
+        rgb = cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REFLECT)
+        height, width = rgb.shape[:2]
+    tops, lefts = _places(height), _places(width)
+    green = np.empty((len(tops), len(lefts), TILE_PX // 2, TILE_PX // 2), np.float32)
+    for i, top in enumerate(tops):
+        for j, left in enumerate(lefts):
+            green[i, j] = rgb[top : top + TILE_PX : 2, left : left + TILE_PX : 2, 1]
+    green = green.reshape(len(tops) * len(lefts), -1)
+    activity = green.std(axis=1)
+    clipped = ((green < _DARK) | (green > _BRIGHT)).mean(axis=1) > 0.5
+    activity[clipped] = -1.0
+    order = np.argsort(activity, kind="stable")
+    usable = order[clipped[order].sum() :] if not clipped.all() else order
+    last = len(usable) - 1
+    out = np.empty((TILES, TILE_PX, TILE_PX, 3), np.uint8)
+    for k, rank in enumerate((*_RANKS, *_WIDE_RANKS)):
+        place = usable[round(rank * last)]
+        top, left = tops[place // len(lefts)], lefts[place % len(lefts)]
+        if k < NATIVE_TILES:
+            out[k] = rgb[top : top + TILE_PX, left : left + TILE_PX]
+        else:
+            out[k] = _wide(rgb, top + TILE_PX // 2, left + TILE_PX // 2)
+    return out
+
+
+def _wide(rgb: np.ndarray, y: int, x: int) -> np.ndarray:
+    """The window around a point, moved inside the picture, by area to the size of a tile."""
+    side = min(WIDE_PX, *rgb.shape[:2])
+    top = min(max(0, y - side // 2), rgb.shape[0] - side)
+    left = min(max(0, x - side // 2), rgb.shape[1] - side)
+    window = rgb[top : top + side, left : left + side]
+    return cv2.resize(window, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)
+
+
+def _places(length: int) -> list[int]:
+    """Starts of at most `_GRID` tiles spread over a side, on multiples of 8 where that fits."""
+    room = length - TILE_PX
+    count = min(_GRID, 1 + room // (TILE_PX // 2))
+    if count == 1:
+        return [(room // 2) // 8 * 8]
+    return sorted({round(i * room / (count - 1)) // 8 * 8 for i in range(count)})

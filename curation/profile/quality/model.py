@@ -1,0 +1,76 @@
+"""The trained quality model, ready to use."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from ...errors import ConfigError
+from .crops import native_tiles, overview
+from .inputs import overview_input, tile_input
+from .network import OVERVIEW_SCORES, SCORES, TILE_SCORES, OverviewNetwork, TileNetwork, fold
+
+#: The bundled weights.
+WEIGHTS = Path(__file__).with_name("weights.safetensors")
+
+#: Default threshold of every score: about where most people would call it a fault.
+DEFAULT_THRESHOLD = 0.5
+
+
+class QualityModel:
+    """Scores of nine degradations in [0, 1]: 0 is none. Not safe to use from several threads at once.
+
+    Attributes:
+        identity: sha256 of the weights, for fingerprints.
+    """
+
+    def __init__(self, tiles: TileNetwork, overview: OverviewNetwork, identity: str):
+        self._tiles, self._overview = fold(tiles), fold(overview)
+        self.identity = identity
+
+    def scores(self, rgb: np.ndarray, small: np.ndarray) -> dict[str, float]:
+        """Score one picture.
+
+        Args:
+            rgb: uint8 [h, w, 3], sRGB at native resolution; any orientation.
+            small: uint8 [h', w', 3], the same picture as displayed, short side 336 px (smaller pictures as
+                they are).
+
+        Returns:
+            name -> score, for the names in `network.SCORES`. See `synthesis` for the strength that a
+            score stands for, e.g. blur 0.5 is a point spread of 2 px, noise 0.5 is 15 levels.
+        """
+        tiles = torch.from_numpy(tile_input(native_tiles(rgb)))
+        shapes, colors = (torch.from_numpy(x) for x in overview_input(overview(small)))
+        with torch.inference_mode():
+            logits = torch.cat([self._tiles(tiles[None]), self._overview(shapes[None], colors[None])], dim=1)
+            values = torch.sigmoid(logits)[0].tolist()
+        return dict(zip((*TILE_SCORES, *OVERVIEW_SCORES), values, strict=True))
+
+
+def load_quality(path: str | Path = WEIGHTS) -> QualityModel:
+    """Read a weights file written by `train`.
+
+    Raises:
+        ConfigError: not such a file.
+    """
+    data = Path(path).read_bytes()
+    networks = {"tiles": TileNetwork(), "overview": OverviewNetwork()}
+    try:
+        state = load(data)
+        for part, network in networks.items():
+            prefix = part + "."
+            network.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, strict=True
+            )
+    except (SafetensorError, RuntimeError) as e:
+        raise ConfigError(f"{path} holds no weights of the quality model: {e}") from e
+    return QualityModel(networks["tiles"], networks["overview"], hashlib.sha256(data).hexdigest())
+
+
+__all__ = ["DEFAULT_THRESHOLD", "SCORES", "WEIGHTS", "QualityModel", "load_quality"]

@@ -1,0 +1,284 @@
+"""Watermarks for training: text, logos and tiles of them, laid over a picture half transparent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .distortions import Rng, to_uint8
+
+_WORDS = (
+    "sample preview proof copyright stock photo image studio demo draft watermark confidential gallery "
+    "archive media press design agency visual shot frame lens pixel depot bank trial do not copy all rights "
+    "reserved unlicensed review only original portfolio wedding events travel"
+).split()
+_CHINESE = "版权所有样张仅供预览图片网摄影素材水印原创禁止转载商用文字测试视觉中国设计工作室影像"
+
+
+def find_fonts(folders: Sequence[str | Path]) -> tuple[str, ...]:
+    """TrueType and OpenType files below the folders, sorted."""
+    found = (f for folder in folders for f in Path(folder).rglob("*"))
+    return tuple(sorted(str(f) for f in found if f.suffix.lower() in (".ttf", ".otf", ".ttc")))
+
+
+def watermark(rgb: np.ndarray, fonts: Sequence[str], rng: Rng) -> np.ndarray:
+    """One visible watermark of a random kind.
+
+    Args:
+        fonts: font files to draw from.
+
+    Returns:
+        the picture with a mark that changes the pixels under it by 14 levels or more on average; faint marks are made
+        stronger until it does (white on white cannot be and comes back as black).
+    """
+    h, w = rgb.shape[:2]
+    kind = rng.choice(["text", "logo", "both", "tiles", "cross"], p=[0.4, 0.15, 0.15, 0.22, 0.08])
+    if kind == "tiles":
+        mask = _tiled(h, w, fonts, rng)
+    elif kind == "cross":
+        mask = _cross(h, w, rng)
+    else:
+        stamp = _stamp(kind, max(24, int(min(h, w) * rng.uniform(0.25, 1.1))), fonts, rng)
+        mask = _placed(stamp, h, w, rng)
+    return _blend(rgb, mask, rng)
+
+
+def sign(rgb: np.ndarray, fonts: Sequence[str], rng: Rng) -> np.ndarray:
+    """Opaque lettering on an opaque plate, in perspective: part of a scene, no watermark."""
+    h, w = rgb.shape[:2]
+    text = _text_mask(_phrase(rng, fonts_chinese=False), int(rng.uniform(0.2, 0.5) * w), fonts, rng)
+    pad = max(2, text.shape[0] // 3)
+    text = cv2.copyMakeBorder(text, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
+    plate, ink = rng.integers(0, 256, 3), rng.integers(0, 256, 3)
+    if abs(int(plate.mean()) - int(ink.mean())) < 80:
+        ink = 255 * (plate.mean() < 128) * np.ones(3)
+    face = plate + (ink - plate) * (text[..., None] / 255)
+    th, tw = text.shape
+    jitter = rng.uniform(-0.12, 0.12, (4, 2)) * [tw, th]
+    left, top = rng.uniform(0, max(1, w - tw)), rng.uniform(0, max(1, h - th))
+    corners = np.float32([[0, 0], [tw, 0], [tw, th], [0, th]])
+    warp = cv2.getPerspectiveTransform(corners, np.float32(corners + jitter + [left, top]))
+    color = cv2.warpPerspective(to_uint8(face), warp, (w, h))
+    cover = cv2.warpPerspective(np.full((th, tw), 255, np.uint8), warp, (w, h))[..., None] / np.float32(255)
+    return to_uint8(rgb * (1 - cover) + color * cover)
+
+
+def _phrase(rng: Rng, fonts_chinese: bool) -> str:
+    if fonts_chinese:
+        start = rng.integers(0, len(_CHINESE) - 8)
+        return _CHINESE[start : start + rng.integers(3, 8)]
+    words = [str(rng.choice(_WORDS)) for _ in range(rng.integers(1, 4))]
+    style = rng.integers(6)
+    if style == 0:
+        return "© " + " ".join(words).title()
+    if style == 1:
+        return "www." + "".join(words[:2]) + rng.choice([".com", ".net", ".cn", ".org"])
+    if style == 2:
+        return " ".join(words).upper()
+    if style == 3:
+        return "@" + "_".join(words[:2]) + str(rng.integers(1, 999))
+    if style == 4:
+        return "".join(words).title() + "®"
+    return " ".join(words)
+
+
+def _text_mask(text: str, width_px: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
+    """Letters as uint8 [h, w], about `width_px` wide."""
+    font = None
+    for _ in range(8):
+        path = str(rng.choice(fonts))
+        chinese = any(k in path.lower() for k in ("cjk", "sim", "hei", "song", "chinese", "sourcehan"))
+        if chinese and rng.random() < 0.7:
+            text = _phrase(rng, fonts_chinese=True)
+        try:
+            font = ImageFont.truetype(path, 48)
+            left, top, right, bottom = font.getbbox(text)
+        except OSError:
+            continue
+        if right - left > 8 and bottom - top > 4:
+            break
+    size = int(np.clip(48 * width_px / max(1, right - left), 7, 220))
+    font = ImageFont.truetype(path, size)
+    outline = int(size > 24 and rng.random() < 0.2) * max(1, size // 24)
+    left, top, right, bottom = font.getbbox(text, stroke_width=outline)
+    image = Image.new("L", (max(2, right - left), max(2, bottom - top)))
+    draw = ImageDraw.Draw(image)
+    if outline:  # letters drawn as outlines only
+        draw.text((-left, -top), text, 255, font=font, stroke_width=outline)
+        draw.text((-left, -top), text, 0, font=font)
+    else:
+        draw.text((-left, -top), text, 255, font=font)
+    return np.asarray(image)
+
+
+def _logo_mask(side_px: int, rng: Rng) -> np.ndarray:
+    """A made-up emblem: rings, stars, polygons and bars on one another. uint8 [side, side]."""
+    scale = 4
+    side = max(8, side_px) * scale
+    image = Image.new("L", (side, side))
+    draw = ImageDraw.Draw(image)
+    c, r = side / 2, side * 0.46
+    for layer in range(rng.integers(1, 4)):
+        fill, radius = 255 * (layer % 2 == 0), r * 0.72**layer
+        kind = rng.integers(6)
+        if kind == 0:
+            draw.ellipse((c - radius, c - radius, c + radius, c + radius), fill=fill)
+        elif kind == 1:
+            width = max(1, int(radius * rng.uniform(0.08, 0.3)))
+            draw.ellipse((c - radius, c - radius, c + radius, c + radius), outline=fill, width=width)
+        elif kind == 2:
+            n, inner, turn = rng.integers(3, 9), rng.uniform(0.35, 0.8), rng.uniform(0, math.pi)
+            reach = [radius * (1 if k % 2 == 0 else inner) for k in range(2 * n)]
+            draw.polygon(
+                [
+                    (c + q * math.cos(turn + math.pi * k / n), c + q * math.sin(turn + math.pi * k / n))
+                    for k, q in enumerate(reach)
+                ],
+                fill=fill,
+            )
+        elif kind == 3:
+            n, turn = rng.integers(3, 7), rng.uniform(0, math.pi)
+            draw.polygon(
+                [
+                    (
+                        c + radius * math.cos(turn + 2 * math.pi * k / n),
+                        c + radius * math.sin(turn + 2 * math.pi * k / n),
+                    )
+                    for k in range(n)
+                ],
+                fill=fill,
+            )
+        elif kind == 4:
+            draw.rounded_rectangle(
+                (c - radius, c - radius * 0.7, c + radius, c + radius * 0.7), radius * 0.2, fill=fill
+            )
+        else:
+            start = rng.uniform(0, 360)
+            draw.pieslice(
+                (c - radius, c - radius, c + radius, c + radius),
+                start,
+                start + rng.uniform(90, 300),
+                fill=fill,
+            )
+    return np.asarray(image.resize((side // scale, side // scale), Image.Resampling.BOX))
+
+
+def _stamp(kind: str, width_px: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
+    if kind == "logo":
+        return _logo_mask(int(width_px * 0.5), rng)
+    text = _text_mask(_phrase(rng, fonts_chinese=False), width_px, fonts, rng)
+    if kind == "text":
+        if rng.random() < 0.2:  # two lines
+            second = _text_mask(_phrase(rng, fonts_chinese=False), int(width_px * 0.7), fonts, rng)
+            width = max(text.shape[1], second.shape[1])
+            rows = [
+                np.pad(
+                    m, ((0, 3), ((width - m.shape[1]) // 2, width - m.shape[1] - (width - m.shape[1]) // 2))
+                )
+                for m in (text, second)
+            ]
+            return np.concatenate(rows)
+        return text
+    logo = _logo_mask(max(10, int(text.shape[0] * rng.uniform(1.2, 2.5))), rng)
+    height = max(logo.shape[0], text.shape[0])
+    parts = [
+        np.pad(m, ((g := (height - m.shape[0]) // 2, height - m.shape[0] - g), (0, 4))) for m in (logo, text)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _rotated(mask: np.ndarray, degrees: float) -> np.ndarray:
+    if abs(degrees) < 1:
+        return mask
+    turned = Image.fromarray(mask).rotate(degrees, Image.Resampling.BILINEAR, expand=True)
+    return np.asarray(turned)
+
+
+def _placed(stamp: np.ndarray, h: int, w: int, rng: Rng) -> np.ndarray:
+    """The stamp in a corner, at an edge, in the middle or anywhere; uint8 [h, w]."""
+    stamp = _rotated(stamp, float(rng.choice([0, 0, 0, rng.uniform(-45, 45), 90])))
+    scale = min(1.0, 0.98 * w / stamp.shape[1], 0.98 * h / stamp.shape[0])
+    if scale < 1:
+        size = (max(1, int(stamp.shape[1] * scale)), max(1, int(stamp.shape[0] * scale)))
+        stamp = cv2.resize(stamp, size, interpolation=cv2.INTER_AREA)
+    sh, sw = stamp.shape
+    margin = rng.uniform(0, 0.05)
+    spots = [(margin, margin), (margin, 1 - margin), (1 - margin, margin), (1 - margin, 1 - margin)]
+    spots += [(0.5, 0.5), (0.5, 0.5), (1 - margin, 0.5), tuple(rng.uniform(0, 1, 2))]
+    y, x = spots[rng.integers(len(spots))]
+    top, left = int(y * (h - sh)), int(x * (w - sw))
+    mask = np.zeros((h, w), np.uint8)
+    mask[top : top + sh, left : left + sw] = stamp
+    return mask
+
+
+def _tiled(h: int, w: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
+    kind = str(rng.choice(["text", "text", "logo", "both"]))
+    stamp = _stamp(kind, int(min(h, w) * rng.uniform(0.15, 0.45)), fonts, rng)
+    gap_y, gap_x = (
+        int(rng.uniform(0.4, 2.5) * stamp.shape[0]) + 6,
+        int(rng.uniform(0.1, 0.8) * stamp.shape[1]) + 6,
+    )
+    cell = np.pad(stamp, ((0, gap_y), (0, gap_x)))
+    reach = int(math.hypot(h, w)) + max(cell.shape)
+    row = np.tile(cell, (1, 2 + reach // cell.shape[1]))[:, :reach]
+    shift = cell.shape[1] // 2 if rng.random() < 0.6 else 0
+    pair = np.concatenate([row, np.roll(row, shift, axis=1)])
+    field = np.tile(pair, (2 + reach // pair.shape[0], 1))[:reach]
+    angle = float(rng.choice([0, -30, 30, -45, 45, rng.uniform(-60, 60)]))
+    center = (reach / 2, reach / 2)
+    turned = cv2.warpAffine(field, cv2.getRotationMatrix2D(center, angle, 1), (reach, reach))
+    top, left = (reach - h) // 2, (reach - w) // 2
+    return turned[top : top + h, left : left + w]
+
+
+def _cross(h: int, w: int, rng: Rng) -> np.ndarray:
+    mask = np.zeros((h, w), np.uint8)
+    width = max(1, int(min(h, w) * rng.uniform(0.004, 0.012)))
+    for _ in range(rng.integers(1, 3)):
+        cv2.line(mask, (0, 0), (w, h), 255, width, cv2.LINE_AA)
+        cv2.line(mask, (0, h), (w, 0), 255, width, cv2.LINE_AA)
+    if rng.random() < 0.5:
+        step = int(min(h, w) * rng.uniform(0.15, 0.35))
+        for offset in range(-h, w, step):
+            cv2.line(mask, (offset, 0), (offset + h, h), 255, width, cv2.LINE_AA)
+            cv2.line(mask, (offset, h), (offset + h, 0), 255, width, cv2.LINE_AA)
+    return mask
+
+
+def _blend(rgb: np.ndarray, mask: np.ndarray, rng: Rng) -> np.ndarray:
+    style = rng.random()
+    if style < 0.55:
+        color = np.full(3, 255.0, np.float32)
+    elif style < 0.7:
+        color = np.full(3, rng.uniform(0, 60), np.float32)
+    elif style < 0.85:
+        color = np.full(3, rng.uniform(120, 220), np.float32)
+    else:
+        color = rng.uniform(0, 255, 3).astype(np.float32)
+    alpha = float(rng.uniform(0.15, 0.85))
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    if not len(rows):
+        return rgb
+    box = np.s_[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
+    cover = mask[box][..., None].astype(np.float32) / 255
+    x = rgb[box].astype(np.float32)
+    if rng.random() < 0.25:  # a dark edge beside the light letters
+        shadow = np.roll(cover, (1, 1), axis=(0, 1)) * (1 - cover)
+        x = x * (1 - 0.5 * alpha * shadow)
+    weight = cover.sum() * 3 + 1e-6
+    for _ in range(4):
+        change = float((np.abs(color - x) * alpha * cover).sum() / weight)
+        if change >= 14:
+            break
+        alpha = min(0.9, alpha * 2)
+        if alpha >= 0.9:
+            color = np.full(3, 0.0 if x.mean() > 128 else 255.0, np.float32)
+    out = rgb.copy()
+    out[box] = to_uint8(x + (color - x) * (alpha * cover))
+    return out

@@ -1,0 +1,201 @@
+"""The quality model: crops, planted distortions, the bundled weights, and the training script."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors import safe_open
+from scipy.stats import spearmanr
+from skimage import data
+
+from zcurate.curation.errors import ConfigError
+from zcurate.curation.profile.quality import distortions, synthesis
+from zcurate.curation.profile.quality.crops import (
+    NATIVE_TILES,
+    OVERVIEW_PX,
+    TILE_PX,
+    TILES,
+    native_tiles,
+    overview,
+)
+from zcurate.curation.profile.quality.model import SCORES, WEIGHTS, load_quality
+from zcurate.curation.profile.quality.watermarks import find_fonts, sign, watermark
+from zcurate.curation.profile.shrink import shrink
+
+FONTS = find_fonts([Path(matplotlib.get_data_path()) / "fonts" / "ttf"])
+PHOTOS = {"coffee": data.coffee, "chelsea": data.chelsea, "astronaut": data.astronaut}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_quality()
+
+
+@pytest.fixture(scope="module", params=sorted(PHOTOS))
+def photo(request) -> np.ndarray:
+    return np.ascontiguousarray(PHOTOS[request.param]()[..., :3])
+
+
+def scores(model, rgb: np.ndarray) -> dict[str, float]:
+    return model.scores(rgb, shrink(rgb, 336))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 3))
+def test_tiles_come_from_the_picture(height, width, seed):
+    rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    tiles = native_tiles(rgb)
+    assert tiles.shape == (TILES, TILE_PX, TILE_PX, 3)
+    assert tiles.dtype == np.uint8
+    if min(height, width) >= TILE_PX:
+        windows = np.lib.stride_tricks.sliding_window_view(rgb[..., 1], (TILE_PX, TILE_PX))
+        tiles = tiles[:NATIVE_TILES]
+        corners = tiles[:, 0, :8, 1]
+        found = [
+            any(
+                (windows[y, x] == tile[..., 1]).all()
+                for y, x in zip(*np.nonzero((windows[:, :, 0, :8] == c).all(-1)), strict=True)
+            )
+            for tile, c in zip(tiles, corners, strict=True)
+        ]
+        assert all(found)
+
+
+def test_tiles_run_from_plain_to_busy():
+    rgb = np.full((512, 512, 3), 128, np.uint8)
+    rng = np.random.default_rng(0)
+    rgb[:, 256:] = rng.integers(60, 200, (512, 256, 3))
+    spread = native_tiles(rgb).astype(float).std(axis=(1, 2, 3))
+    assert spread[0] == 0
+    assert spread[NATIVE_TILES - 1] > 30
+
+
+def test_clipped_places_are_left_out_where_there_are_others():
+    rgb = np.full((512, 512, 3), 255, np.uint8)
+    rgb[:256, :256] = np.random.default_rng(0).integers(100, 140, (256, 256, 3))
+    assert (native_tiles(rgb).mean(axis=(1, 2, 3)) < 200).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (64, 64), (63, 400), (1500, 70)])
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_any_size_and_flat_pictures_have_finite_scores(model, size, level):
+    rgb = np.full((*size, 3), level, np.uint8)
+    values = scores(model, rgb)
+    assert set(values) == set(SCORES)
+    assert all(0 <= v <= 1 for v in values.values())
+    assert overview(rgb).shape == (OVERVIEW_PX, OVERVIEW_PX, 3)
+
+
+def test_same_picture_same_scores(model, photo):
+    assert scores(model, photo) == scores(load_quality(), photo.copy())
+
+
+@pytest.mark.parametrize(
+    ("name", "plant"),
+    [
+        ("blur", lambda x, s: cv2.GaussianBlur(x, (0, 0), 0.3 + 4 * s)),
+        ("noise", lambda x, s: distortions.to_uint8(x + np.random.default_rng(1).normal(0, 40 * s, x.shape))),
+        ("jpeg_artifacts", lambda x, s: distortions.jpeg(x, round(95 - 85 * s))),
+        ("cast", lambda x, s: distortions.to_uint8(x * np.array([1 + 0.4 * s, 1, 1 - 0.4 * s]))),
+        ("overexposed", lambda x, s: distortions.to_uint8(x * (1 + 2 * s) + 30 * s)),
+        ("underexposed", lambda x, s: distortions.to_uint8(x * (1 - 0.85 * s))),
+    ],
+)
+def test_score_grows_with_planted_strength(model, name, plant):
+    """On the average of the pictures: what is a cast and what is the scene cannot always be told."""
+    strengths = (0.05, 0.25, 0.45, 0.65, 0.85, 1.0)
+    pictures = [np.ascontiguousarray(load()[..., :3]) for load in PHOTOS.values()]
+    values = [np.mean([scores(model, plant(p, s))[name] for p in pictures]) for s in strengths]
+    assert spearmanr(strengths, values).statistic > 0.9
+    assert values[-1] > values[0] + 0.3
+
+
+def test_watermark_is_seen(model, photo):
+    rng = np.random.default_rng(3)
+    clean = scores(model, photo)["watermark"]
+    marked = [scores(model, watermark(photo, FONTS, rng))["watermark"] for _ in range(12)]
+    assert np.median(marked) > max(0.5, clean)
+
+
+def test_scores_of_strength_are_monotone():
+    for function, values in (
+        (synthesis.blur_score, np.linspace(0, 10, 50)),
+        (synthesis.noise_score, np.linspace(0, 60, 50)),
+        (synthesis.jpeg_score, np.arange(100, 0, -1)),
+        (synthesis.banding_score, np.arange(200, 2, -1)),
+        (synthesis.upscaled_score, np.linspace(1, 6, 50)),
+        (synthesis.cast_score, np.linspace(0, 60, 50)),
+        (synthesis.exposure_score, np.linspace(0, 4, 50)),
+    ):
+        scored = [function(v) for v in values]
+        assert scored == sorted(scored)
+        assert scored[0] == 0
+        assert scored[-1] <= 1
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000))
+def test_samples_have_the_shapes_of_the_networks(seed):
+    rng = np.random.default_rng(seed)
+    base = np.ascontiguousarray(data.chelsea())
+    tiles = synthesis.tile_sample(base, rng)
+    clean, marked = synthesis.overview_pair(base, FONTS, rng)
+    assert tiles.pixels.shape == (TILES, TILE_PX, TILE_PX, 3)
+    assert clean.pixels.shape == marked.pixels.shape == (OVERVIEW_PX, OVERVIEW_PX, 3)
+    assert (clean.target[1], marked.target[1]) == (0, 1)
+    for sample in (tiles, clean, marked):
+        assert sample.pixels.dtype == np.uint8
+        assert ((sample.target >= 0) & (sample.target <= 1)).all()
+        assert set(np.unique(sample.weight)) <= {0.0, 1.0}
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000))
+def test_watermarks_are_visible_and_signs_keep_the_size(seed):
+    rng = np.random.default_rng(seed)
+    base = np.ascontiguousarray(data.coffee())
+    marked = watermark(base, FONTS, rng)
+    assert marked.shape == base.shape
+    assert np.abs(marked.astype(int) - base).max() >= 14
+    assert sign(base, FONTS, rng).shape == base.shape
+
+
+def test_bundled_weights_are_small_and_only_tensors():
+    assert WEIGHTS.stat().st_size < 3_000_000
+    with safe_open(str(WEIGHTS), "np") as f:
+        total = sum(f.get_tensor(k).size for k in f.keys())  # noqa: SIM118
+        assert json.loads(f.metadata()["training"])["photos"] > 100
+    assert 100_000 < total < 1_000_000
+
+
+def test_other_files_are_refused(tmp_path):
+    broken = tmp_path / "w.safetensors"
+    broken.write_bytes(WEIGHTS.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match=r"w\.safetensors"):
+        load_quality(broken)
+
+
+@pytest.mark.slow
+def test_training_script_runs_from_a_folder_of_photographs(tmp_path):
+    for name, load in PHOTOS.items():
+        Image.fromarray(load()[..., :3]).save(tmp_path / f"{name}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    out = tmp_path / "weights.safetensors"
+    command = [sys.executable, "-m", "zcurate.curation.profile.quality.train", "--photos", str(tmp_path)]
+    command += ["--fonts", str(Path(FONTS[0]).parent), "--out", str(out), "--steps", "3", "--batch", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    assert "left out" in done.stdout
+    trained = load_quality(out)
+    assert trained.identity != load_quality().identity
+    assert all(0 <= v <= 1 for v in scores(trained, data.coffee()).values())
