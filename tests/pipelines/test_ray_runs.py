@@ -138,7 +138,9 @@ def test_kill_9_of_driver_and_workers_at_random_moments(tmp_path, tmp_path_facto
     for kill in range(4):
         process = build.start()
         target = shards(tmp_path / "ds") + dice.randint(1, 8)
-        workers_to_kill = kill % 2  # a storm of kills could hit one row twice, which is then rightly suspected
+        workers_to_kill = (
+            kill % 2
+        )  # a storm of kills could hit one row twice, which is then rightly suspected
         while shards(tmp_path / "ds") < target and still_running(process):
             if workers_to_kill and dice.random() < 0.1:
                 for worker in words_workers()[:1]:
