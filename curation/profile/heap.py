@@ -15,8 +15,8 @@ KEPT_BYTES = 32 << 20
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed arrays instead of handing them back to the kernel.
 
-    By default each array of a few megabytes is mapped anew, and the kernel clears its pages one fault at a time: for
-    pictures of 1.5 megapixels with the quality model, a fifth of all time. Costs up to 64 MB of resident memory.
+    By default each large array is mapped anew, and the kernel clears its pages one fault at a time, which costs
+    milliseconds per picture. Keeps up to 64 MB resident (the trim threshold).
 
     Returns:
         False where the C library has no `mallopt` (macOS, musl): nothing is changed there.

@@ -1,5 +1,6 @@
 """Shared pieces of the pipeline tests: a stage module that behaves as told, and small datasets."""
 
+import sys
 import textwrap
 
 import pyarrow as pa
@@ -169,3 +170,23 @@ def group_bytes(root):
         for p in sorted(root.rglob("*.parquet"))
         if not str(p.relative_to(root)).startswith(("_index", "_runs"))
     }
+
+
+@pytest.fixture
+def zcurate(capsys, monkeypatch, tmp_path):
+    """Run a command in this process, in an empty directory: (exit code, stdout, stderr)."""
+    from zcurate.pipelines.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["zcurate", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as e:
+            code = e.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

@@ -10,8 +10,6 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-from zcurate.pipelines.cli import main
-
 
 def picture(seed, size=(320, 240)):
     """A picture with detail: colored shapes on a textured ground."""
@@ -39,24 +37,6 @@ def images(tmp_path_factory):
     (folder / "broken.jpg").write_bytes((folder / "p01.jpg").read_bytes()[:900])
     (folder / "空的.png").write_bytes(b"")
     return folder
-
-
-@pytest.fixture
-def zcurate(capsys, monkeypatch, tmp_path):
-    """Run a command in this process: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zcurate", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as e:
-            code = e.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 #: Rules on what these drawings are known to be; the bundled ones are made for photographs.

@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import sys
 from collections import Counter
 
 import numpy as np
@@ -13,7 +12,6 @@ from PIL import Image
 from zcurate.curation.errors import ConfigError
 from zcurate.curation.store.overlay import add_decisions
 from zcurate.pipelines.build import BuildOptions, build
-from zcurate.pipelines.cli import main
 from zcurate.pipelines.explaining import explain_sample, show
 from zcurate.pipelines.inspecting import whatif_of
 from zcurate.pipelines.planned import plan_stages
@@ -145,21 +143,6 @@ def built(tmp_path_factory, scores_module):
     export = [{"format": "parquet", "out": str(root / "out"), "include_placeholders": True}]
     outcome = run(recipe(root / "in", root / "ds", export=export))
     return root / "ds", outcome.record
-
-
-@pytest.fixture
-def zcurate(capsys, monkeypatch):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zcurate", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as e:
-            code = e.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def decisions(ds):

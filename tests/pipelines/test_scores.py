@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from zcurate.curation.scoring.errors import HeadError, LabelError
 from zcurate.curation.scoring.head import HeadInfo
 from zcurate.curation.scoring.linear import LinearHead, write_head
 from zcurate.pipelines.build import BuildOptions, build
-from zcurate.pipelines.cli import main
 from zcurate.pipelines.context import StageContext
 from zcurate.pipelines.planned import plan_stages
 from zcurate.pipelines.recipe import build_recipe
@@ -102,24 +100,6 @@ def clip(images, openclip_dir, tmp_path_factory):
     )
     assert build(recipe, BuildOptions(engine="inline", quiet=True)).exit_code == 0
     return out
-
-
-@pytest.fixture
-def zcurate(capsys, monkeypatch, tmp_path):
-    """Run a command in this process: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zcurate", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as e:
-            code = e.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def test_embedded_leaves_null_what_it_cannot_tell(plain):

@@ -3,7 +3,7 @@
     python -m zcurate.curation.profile.quality.train --photos DIR --fonts DIR --out weights.safetensors
 
 A few hundred sharp, correctly exposed photographs without watermarks will do; each is seen thousands of
-times, framed and distorted anew. Two cores and an hour gave the bundled weights (see MODEL_CARD.md).
+times, framed and distorted anew. What gave the bundled weights is in MODEL_CARD.md.
 """
 
 from __future__ import annotations
