@@ -19,6 +19,10 @@ class ShardInvalidError(DatasetError):
     """A shard is truncated, altered, or not one of ours. It counts as absent."""
 
 
+class RecallError(ZcurateError):
+    """An approximate search found less than the recipe asks for; the message has the measured recall."""
+
+
 class UnsafeUriError(ZcurateError):
     """A URI with a chained or unlisted protocol, a path outside its root, or a private address."""
 

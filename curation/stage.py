@@ -6,8 +6,9 @@ the business of `zcurate.pipelines`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -125,6 +126,18 @@ class GlobalInput(Protocol):
 
     def read(self, shard: str, columns: tuple[str, ...] | None = None) -> pa.Table:
         """The selected rows of a shard; columns are qualified names, plus `sample_id`."""
+
+    def earlier(self, name: str) -> pa.Table | None:
+        """One of the stage's own side tables as its last run left it, if there was one."""
+
+    def cache(self) -> Path | None:
+        """A folder on local disk for what may be deleted at any time; None where the dataset is not local."""
+
+    def fan_out(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterable[Any]:
+        """`function` of every argument, results in order; wherever there are idle CPUs.
+
+        Memory maps in `function` are opened again by path where it runs; other arrays are shipped once.
+        """
 
 
 @runtime_checkable

@@ -27,6 +27,7 @@ _TYPICAL_ROWS_PER_S = {
     "embed": 150.0,
     "scores": 100.0,
     "dedup": 5_000.0,
+    "communities": 2_000.0,
     "sampling": 100_000.0,
     "ocr": 3.0,
     "caption": 200.0,

@@ -19,7 +19,7 @@ from zcurate.curation.errors import ConfigError, MissingDependencyError
 STAGES = {
     name: f"zcurate.pipelines.stages.{name}"
     for name in (
-        *("profile", "filter", "embed", "scores", "filter_scores", "dedup", "sampling"),
+        *("profile", "filter", "embed", "scores", "filter_scores", "dedup", "sampling", "communities"),
         *("ocr", "caption", "concepts", "balance", "frames"),
     )
 }

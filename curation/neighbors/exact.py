@@ -43,11 +43,24 @@ def undirected(a: np.ndarray, b: np.ndarray, cos: np.ndarray) -> Edges:
     """Edges from pairs in either direction; self pairs go, a pair given twice keeps its largest cosine."""
     a, b, cos = np.asarray(a, np.int64), np.asarray(b, np.int64), np.asarray(cos, np.float32)
     src, dst = np.minimum(a, b), np.maximum(a, b)
-    order = np.lexsort((-cos, dst, src))
-    src, dst, cos = src[order], dst[order], cos[order]
-    keep = src != dst
-    keep[1:] &= (src[1:] != src[:-1]) | (dst[1:] != dst[:-1])
-    return Edges(src[keep], dst[keep], cos[keep])
+    apart = src != dst
+    if not apart.all():
+        src, dst, cos = src[apart], dst[apart], cos[apart]
+    if not len(src):
+        return Edges(src, dst, cos)
+    span = int(dst.max()) + 1
+    if span > 3_000_000_000:  # the key below would overflow
+        order = np.lexsort((dst, src))
+        src, dst, cos = src[order], dst[order], cos[order]
+        first = np.concatenate(([True], (src[1:] != src[:-1]) | (dst[1:] != dst[:-1])))
+    else:
+        key = src * span + dst
+        order = np.argsort(key, kind="stable")
+        key, cos = key[order], cos[order]
+        first = np.concatenate(([True], key[1:] != key[:-1]))
+        src, dst = src[order], dst[order]
+    largest = np.maximum.reduceat(cos, np.flatnonzero(first))
+    return Edges(src[first], dst[first], largest)
 
 
 def knn_edges(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 #: Measures a keeper is chosen by, the first that differs deciding.
-KEEPER_ORDER = ("pixels", "bytes_per_pixel", "caption_chars")
+KEEPER_ORDER = ("pixels", "quality", "aesthetic", "bytes_per_pixel", "caption_chars")
 
 
 def keeper_rank(measures: Mapping[str, np.ndarray], order: Sequence[str] = KEEPER_ORDER) -> np.ndarray:

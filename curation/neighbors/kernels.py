@@ -10,20 +10,16 @@ import numpy as np
 from numba import njit
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def dot(a, b):
-    """Dot product of two float32 vectors in float64, four running sums in a fixed order."""
-    s0 = s1 = s2 = s3 = 0.0
-    n = a.shape[0]
-    m = n - n % 4
-    for i in range(0, m, 4):
-        s0 += np.float64(a[i]) * np.float64(b[i])
-        s1 += np.float64(a[i + 1]) * np.float64(b[i + 1])
-        s2 += np.float64(a[i + 2]) * np.float64(b[i + 2])
-        s3 += np.float64(a[i + 3]) * np.float64(b[i + 3])
-    for i in range(m, n):
-        s0 += np.float64(a[i]) * np.float64(b[i])
-    return (s0 + s1) + (s2 + s3)
+    """Dot product of two float32 vectors in float64, in as many running sums as a register holds.
+
+    The order of the sums is the compiled code's: the same on every run, thread and block of one class of CPU.
+    """
+    total = 0.0
+    for i in range(a.shape[0]):
+        total += np.float64(a[i]) * np.float64(b[i])
+    return total
 
 
 @njit(nogil=True, cache=True)

@@ -30,8 +30,11 @@ def stack(vectors: np.ndarray | Iterable[np.ndarray]) -> np.ndarray:
     return vectors
 
 
-def inverse_norms(vectors: np.ndarray) -> np.ndarray:
+def inverse_norms(vectors: np.ndarray, first_row: int = 0) -> np.ndarray:
     """float64 [n]: 1 / L2 norm; 0 for a zero vector, which is near to nothing.
+
+    Args:
+        first_row: number of the first vector, for the message.
 
     Raises:
         ValueError: a vector holds NaN or infinity; names the first row.
@@ -42,7 +45,9 @@ def inverse_norms(vectors: np.ndarray) -> np.ndarray:
         out[start : start + _STEP] = row_dots(block, block)
     bad = np.flatnonzero(~np.isfinite(out))
     if bad.size:
-        raise ValueError(f"vector of row {bad[0]} holds NaN or infinity; embed it again or leave it out")
+        raise ValueError(
+            f"vector of row {first_row + bad[0]} holds NaN or infinity; embed it again or leave it out"
+        )
     norms = np.sqrt(out)
     return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
 
@@ -73,12 +78,14 @@ def pair_cosines(
         inverse: `inverse_norms(vectors)`, where already at hand.
         mirror: with it, the larger of the cosines to the other vector and to its mirror image.
     """
+    from .cell_kernels import cosines_of_pairs
+
     inverse = inverse_norms(vectors) if inverse is None else inverse
     out = np.empty(len(a), np.float32)
-    for start in range(0, len(a), _STEP):
-        i, j = a[start : start + _STEP], b[start : start + _STEP]
-        found = row_dots(np.asarray(vectors[i], np.float32), np.asarray(vectors[j], np.float32), mirror)
-        out[start : start + _STEP] = found * (inverse[i] * inverse[j])
+    bits = vectors.view(np.uint16) if vectors.dtype == np.float16 else vectors
+    o = orbits(mirror)
+    a, b = np.asarray(a, np.int64), np.asarray(b, np.int64)
+    cosines_of_pairs(bits, inverse, a, b, o.first, o.second, o.sign, out)
     return out
 
 

@@ -115,6 +115,9 @@ class RayEngine:
         shape = _shape(task)
         slot = self._idle(shape) or self._new_slot(shape)
         slot.task = task
+        if isinstance(task, GlobalTask):  # its tasks may use the CPUs that nobody else does
+            for idle in [s for s in self._slots if s.task is None]:
+                self._release(idle)
         slot.memory_bytes = task.bound.spec.resources.memory_bytes
         slot.started = time.monotonic()
         slot.ref = slot.actor.run.remote(task)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from zcurate.curation.errors import ShardInvalidError, ZcurateError
+from zcurate.curation.neighbors.workspace import in_threads
 from zcurate.curation.stage import ExpandStage
 from zcurate.curation.store import Dataset
 from zcurate.curation.store.digest import row_keys
@@ -22,6 +24,7 @@ from zcurate.curation.store.shard import ShardMeta
 
 from ..planned import StageRef
 from ..threads import limit_threads
+from .fan_out import fan_out
 from .rowclock import GLOBAL, IDLE, READING, SETUP, RowClock
 
 _MAX_LOADED = 4
@@ -200,6 +203,18 @@ class DatasetInput:
             if columns is None
             else table.select(["sample_id", *(c for c in columns if c != "sample_id")])
         )
+
+    def earlier(self, name: str) -> pa.Table | None:
+        path = self.bound.table_path(name)
+        return self.dataset.read(path, "all") if "all" in self.dataset.index(path).metas else None
+
+    def cache(self) -> Path | None:
+        root = self.dataset.storage.local
+        return root / "_index" / self.bound.spec.name / self.bound.folder if root else None
+
+    def fan_out(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterable[Any]:
+        # Without files that other processes can map, every array would have to be shipped.
+        return (fan_out if self.cache() else in_threads)(function, arguments)
 
     def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
         for shard in self.shards():

@@ -14,6 +14,8 @@ from zcurate.curation.stage import GlobalStage
 from zcurate.pipelines.context import StageContext
 from zcurate.pipelines.stages import dedup as dedup_stage
 
+from .shards import Shards
+
 SETTINGS = Settings(threshold=0.9, floor=0.8)
 # components 0..7 stay, 8..15 change sign, 16..23 and 24..31 are exchanged, half of them with a sign
 MIRROR = Mirror(
@@ -51,6 +53,7 @@ def corpus(seed, n=60, d=32):
             "phash": pa.array(
                 [None if rng.random() < 0.1 else int(rng.integers(0, 4)) for _ in range(n)], pa.uint64()
             ),
+            "phashes": pa.nulls(n, pa.list_(pa.uint64(), 8)),
             "width_px": pa.array(rng.choice([100, 200], n), pa.int32()),
             "height_px": pa.array(rng.choice([100, 200], n), pa.int32()),
             "file_bytes": pa.array(rng.choice([5000, 9000], n), pa.int64()),
@@ -108,24 +111,6 @@ def test_groups_are_sound_and_do_not_depend_on_row_order(seed, n, chosen):
     assert result.figures == again.figures
 
 
-class Shards:
-    """A whole dataset as a global stage sees it, cut as asked."""
-
-    def __init__(self, table, cuts):
-        bounds = [0, *sorted(cuts), table.num_rows]
-        self.parts = {
-            f"{i:03d}": table.slice(a, b - a)
-            for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
-        }
-
-    def shards(self):
-        return list(self.parts)
-
-    def read(self, shard, columns=None):
-        part = self.parts[shard]
-        return part if columns is None else part.select(["sample_id", *columns])
-
-
 def as_dataset(rows, vectors):
     flat = pa.array(vectors.ravel())
     named = rows.rename_columns([dedup_stage.qualified(c) for c in rows.column_names])
@@ -158,13 +143,15 @@ def plain(n, vectors, **changes):
         "content_id": [(1000 + i).to_bytes(16, "big") for i in range(n)],
         "pixel_hash": [(2000 + i).to_bytes(16, "big") for i in range(n)],
         "phash": [None] * n,
+        "phashes": [None] * n,
         "width_px": [100] * n,
         "height_px": [100] * n,
         "file_bytes": [5000] * n,
         "reencode_bpp": [0.2] * n,
         "text": [None] * n,
     } | changes
-    types = [pa.binary(16)] * 3 + [pa.uint64(), pa.int32(), pa.int32(), pa.int64(), pa.float32(), pa.string()]
+    hashes = [pa.uint64(), pa.list_(pa.uint64(), 8)]
+    types = [pa.binary(16)] * 3 + hashes + [pa.int32(), pa.int32(), pa.int64(), pa.float32(), pa.string()]
     table = pa.table(
         [pa.array(columns[c], t) for c, t in zip(COLUMNS, types, strict=True)], names=list(COLUMNS)
     )
