@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..embedding.encoder import Mirror
+from .bridges import bridged
 from .exact import Edges, undirected
 from .graph import Graph, grow, save_labels
 from .group_table import (
@@ -175,6 +176,7 @@ def deduplicate(
     edges = undirected(
         *(np.concatenate([getattr(e, f) for e in (graph.edges, hashed)]) for f in ("src", "dst", "cos"))
     )
+    edges, speakers = bridged(graph, edges, settings.search, settings.mirror, fan_out)
     matched, match_sim = matches(graph, references, settings, fan_out)
     strong = edges.above(settings.threshold)
     if len(references):  # what a reference stands for takes no part in groups of this dataset
@@ -210,9 +212,10 @@ def deduplicate(
     back[nodes.order] = np.arange(rows.num_rows)
     figures = _figures(rows.num_rows, nodes, graph, edges, strong, components, groups, settings)
     figures |= {
+        "crowd_speakers": speakers,
         "phash_candidates": n_candidates,
         "phash_confirmed": len(hashed.above(settings.threshold)),
-        "edges_added_by_phash": len(edges) - len(graph.edges),
+        "edges_added": len(edges) - len(graph.edges),
     }
     if turned is not None:
         figures |= {"turned_candidates": turned.candidates, "turned_confirmed": len(turned.edges)}

@@ -175,7 +175,7 @@ def test_phash_recovers_a_pair_cut_from_the_neighbor_lists():
     without = deduplicate(rows, vectors, Settings(0.92, 0.8, k=1, phash_radius=None))
     with_hash = deduplicate(rows, vectors, Settings(0.92, 0.8, k=1))
     assert without.figures["components"] == 2
-    assert (with_hash.figures["components"], with_hash.figures["edges_added_by_phash"]) == (1, 1)
+    assert (with_hash.figures["components"], with_hash.figures["edges_added"]) == (1, 1)
     flat, _ = plain(4, vectors, phash=[9, 9 ^ 3, 0xFF << 40, 0xFF << 50], reencode_bpp=[0.01] * 4)
     assert deduplicate(flat, vectors, Settings(0.92, 0.8, k=1)).figures["phash_candidates"] == 0
 
@@ -220,6 +220,18 @@ def test_two_thousand_near_copies_give_one_group():
     result = deduplicate(rows, vectors, SETTINGS)
     assert result.figures["groups"] == 1
     assert result.figures["dropped"] == 1_999
+
+
+def test_two_crowds_of_copies_meet_though_all_their_lists_are_full():
+    rng = np.random.default_rng(1)
+    center = rng.standard_normal(64)
+    variant = center + 0.4 * rng.standard_normal(64)
+    x = np.concatenate([c + 0.03 * rng.standard_normal((300, 64)) for c in (center, variant)])
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    assert (unit[:300] @ unit[300:].T).min() > 0.9
+    result = deduplicate(*plain(600, x), Settings(0.9, 0.8, k=20))
+    assert result.figures["crowd_speakers"] > 0
+    assert result.figures["groups"] == 1
 
 
 def test_a_drifting_chain_keeps_its_ends():
