@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from zcurate.curation.errors import ConfigError, DatasetError, SampleError
+from zcurate.curation.errors import ConfigError, DatasetError
 from zcurate.curation.store import SAMPLES, Dataset, Limit, read_selection, read_sources
 from zcurate.curation.store.lineage import split_column
 from zcurate.curation.store.maintenance import GroupDiff, diff, errors, garbage
 
-from .context import StageContext
 from .explaining import plain
 from .planned import plan_stages
 from .runlog import all_records, latest_record, parse_recipe
@@ -197,59 +196,6 @@ def _page(condition: str, rows: list[tuple[dict[str, Any], Any]]) -> str:
         "figcaption{overflow-wrap:anywhere;font-size:13px}</style>"
         f"<h1>{html_module.escape(condition)}</h1><main>{''.join(cards)}</main>"
     )
-
-
-def search_dataset(url: str, text: str | None, image: Path | None, k: int) -> list[dict[str, Any]]:
-    """Nearest samples to a text or an image.
-
-    Raises:
-        ConfigError: both or neither is given, or the encoder has no text tower.
-    """
-    if (text is None) == (image is None):
-        raise ConfigError("give a text or --image FILE, one of them")
-    from zcurate.curation.profile.decode import decode
-    from zcurate.curation.profile.thumbnail import thumbnail
-    from zcurate.curation.retrieval import search
-
-    view = open_view(url)
-    model = view.recipe.stages.get("embed", {}).get("model", "embedded")
-    encoder = StageContext().encoder(model)
-    encoder.load()
-    if text is not None:
-        vectors = encoder.encode_texts([text])
-        if vectors is None:
-            raise ConfigError(
-                f"encoder {model!r} has no text side: search with --image, or embed with openclip: or cnclip:"
-            )
-        query = vectors[0]
-    else:
-        try:
-            picture = decode(image.read_bytes())
-        except OSError as e:
-            raise ConfigError(f"{image}: {e.strerror}") from e
-        except SampleError as e:
-            raise ConfigError(f"{image}: {e}") from e
-        # Through the same thumbnail as the dataset's images, or the same file would not find itself.
-        query = encoder.encode_images([decode(thumbnail(picture.rgb)[0]).rgb])[0]
-    ids, scores = search(_vectors(view), query, k)
-    places = _places(view, {bytes.fromhex(i) for i in ids.tolist()})
-    return [
-        {"sample_id": i, "score": round(float(s), 6)}
-        | {n: places[bytes.fromhex(i)][n] for n in ("source", "key", "text")}
-        for i, s in zip(ids.tolist(), scores, strict=True)
-    ]
-
-
-def _vectors(view: View) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(ids as hex, vectors) per shard."""
-    for _, table in _live_tables(view, ["embedding.vector"]):
-        table = table.filter(table.column("embedding.vector").is_valid())
-        if not len(table):
-            continue
-        column = table.column("embedding.vector").combine_chunks()
-        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
-        # as hex: a fixed-width bytes dtype would strip trailing zero bytes of an id
-        yield np.array([i.hex() for i in table.column("sample_id").to_pylist()]), vectors
 
 
 def garbage_of(url: str, keep_runs: int) -> tuple[Dataset, list[str]]:

@@ -13,6 +13,7 @@ from zcurate.curation.store import Dataset
 from zcurate.curation.store.takedown import take_down
 
 from .runlog import all_records
+from .search_indexes import forget_removed
 
 
 def remove_samples(
@@ -24,6 +25,7 @@ def remove_samples(
     # A report shows thumbnails and texts of single samples; it is made anew by the next build.
     dataset.storage.delete("report.html")
     report = take_down(dataset, ids, author, reason)
+    forget_removed(url)
     cleaned, lost = {}, []
     for path in sorted(_known_exports(dataset) | {str(p.absolute()) for p in exports}):
         try:

@@ -56,10 +56,26 @@ def add_decisions(
     return path
 
 
+def add_undo(dataset: Dataset, entry: str, author: str, reason: str) -> str:
+    """Append a file that takes one prune back: `entry` is its file name without `.json`. Returns the new path."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"{time.time_ns() % 10**9:09d}"
+    record = {
+        "author": author,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "reason": reason,
+        "undoes": entry,
+        "ids": [],
+    }
+    path = f"overlay/prune/{stamp}-{secrets.token_hex(4)}.json"
+    dataset.storage.put(path, (json.dumps(record, ensure_ascii=False, indent=1) + "\n").encode())
+    return path
+
+
 def read_overlay(dataset: Dataset) -> Overlay:
     """All decisions so far. Raises DatasetError naming a damaged file: a lost decision must not pass silently."""
     removed: set[bytes] = set()
     decisions: list[tuple[str, bytes, bool]] = []
+    undone: set[str] = set()
     for kind in KINDS:
         for info in dataset.storage.list(f"overlay/{kind}"):
             path = f"overlay/{kind}/{info.name}"
@@ -70,9 +86,12 @@ def read_overlay(dataset: Dataset) -> Overlay:
                     raise ValueError("an id is not 32 hex digits")
             except (ValueError, KeyError, TypeError) as e:
                 raise DatasetError(f"{path}: not a decision file ({e}); repair it or move it away") from e
+            if kind == "prune" and "undoes" in record:
+                undone.add(f"{record['undoes']}.json")
             if kind == "takedown":
                 removed.update(ids)
             else:
-                decisions += [(info.name, i, bool(record.get("keep"))) for i in ids]
-    forced = {i: keep for _, i, keep in sorted(decisions)}
+                name = info.name if kind == "prune" else f"{info.name} of {kind}"
+                decisions += [(name, i, bool(record.get("keep"))) for i in ids]
+    forced = {i: keep for name, i, keep in sorted(decisions) if name not in undone}
     return Overlay(frozenset(removed), {i: k for i, k in forced.items() if i not in removed})

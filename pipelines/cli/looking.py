@@ -1,4 +1,4 @@
-"""Commands that look: status, errors, whatif, explain, search, report."""
+"""Commands that look: status, errors, whatif, explain, report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DatasetArg = Annotated[str, typer.Argument(metavar="DATASET", help="Dataset dire
 
 
 def register(app: typer.Typer) -> None:
-    for function in (status, errors, whatif, explain, search, report):
+    for function in (status, errors, whatif, explain, report):
         app.command(rich_help_panel="Look")(function)
 
 
@@ -129,27 +129,6 @@ def explain(
         print(json.dumps(facts))
     else:
         print_explanation(facts)
-
-
-def search(
-    dataset: DatasetArg,
-    query: Annotated[str | None, typer.Argument(help="Text, for encoders that embed text.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Image to search by.")] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Results.")] = 10,
-    as_json: AsJson = False,
-) -> None:
-    """The samples nearest to a text or an image, in the dataset's own embedding.
-
-    Example: `zcurate search ds --image photo.jpg`
-    """
-    from ..inspecting import search_dataset
-
-    rows = search_dataset(dataset, query, image, k)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    for r in rows:
-        print(f"{r['score']:.4f}  {r['sample_id']}  {r['source']}/{r['key']}  {(r['text'] or '')[:80]}")
 
 
 def report(

@@ -88,10 +88,10 @@ def test_looking_at_it(built, zcurate):
 def test_searching_by_image_finds_the_image(built, images, zcurate):
     out, _ = built
     code, text, _ = zcurate("search", out, "--image", images / "p05.jpg", "-k", "2", "--json")
-    hits = json.loads(text)
+    hits = [json.loads(line) for line in text.splitlines()]
     assert code == 0
     assert (hits[0]["key"], round(hits[0]["score"], 2)) == ("p05", 1.0)
-    code, _, err = zcurate("search", out, "a red circle")
+    code, _, err = zcurate("search", out, "a red circle", "--vector-only")
     assert code == 2
     assert "no text side" in err
 
@@ -234,6 +234,6 @@ def test_every_command_has_help_with_an_example(zcurate):
 
 COMMANDS = [
     *("demo", "build", "plan", "ingest", "fetch", "run", "retry", "export"),
-    *("status", "errors", "whatif", "explain", "search", "report"),
-    *("verify", "gc", "diff", "remove"),
+    *("status", "errors", "whatif", "explain", "search", "index", "report"),
+    *("verify", "gc", "diff", "remove", "prune"),
 ]
