@@ -114,6 +114,10 @@ def identity(model: str, revision: str | None = None) -> str:
         from importlib.metadata import version
 
         return f"{prefix}:" + ",".join(f"{p}=={version(p)}" for p in packages)
+    if model == "embedded":
+        from zcurate.curation.embedding.embedded import WEIGHTS_FILE, EmbeddedEncoder
+
+        return f"embedded:{EmbeddedEncoder.version}:sha256:{_tree_digest(str(WEIGHTS_FILE))}"
     return model
 
 

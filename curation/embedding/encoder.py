@@ -46,7 +46,8 @@ class Encoder(Protocol):
     """Images and texts to unit vectors in one space.
 
     Construction is cheap: no weights are read before `load`. An encoder whose vectors change in a known
-    way when a picture is mirrored may also have `mirror: Mirror`; see `mirror_of`.
+    way when a picture is mirrored or turned may also have `mirror: Mirror` and `symmetries: Symmetries`; see
+    `mirror_of` and `symmetry.symmetries_of`.
 
     Attributes:
         name: the model string that makes this encoder.

@@ -11,9 +11,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from zcurate.curation.errors import DatasetError, MissingDependencyError
-from zcurate.curation.neighbors.pairs import SearchSettings, near_pairs
 from zcurate.curation.neighbors.hierarchy import Engine, community_path, modularity
 from zcurate.curation.neighbors.medoids import medoids
+from zcurate.curation.neighbors.pairs import SearchSettings, near_pairs
 from zcurate.curation.neighbors.vectors import inverse_norms
 from zcurate.curation.stage import GlobalInput, GlobalResult, GlobalStage, Resources, StageSpec, field_of
 

@@ -10,7 +10,7 @@ import pytest
 import simplejpeg
 
 from zcurate.curation.embedding.cnclip import ChineseClipEncoder
-from zcurate.curation.embedding.embedded import EmbeddedEncoder
+from zcurate.curation.embedding.embedded import WEIGHTS_FILE, EmbeddedEncoder, Weights
 from zcurate.curation.embedding.encoder import Encoder, mirror_of
 from zcurate.curation.embedding.openclip import OpenClipEncoder
 from zcurate.curation.embedding.siglip import SiglipEncoder
@@ -55,7 +55,7 @@ def cosines(encoder: EmbeddedEncoder, change) -> np.ndarray:
 def test_embedded_vectors_are_unit_and_repeatable(embedded):
     vectors = embedded.encode_images(SCENES)
     assert vectors.shape == (12, embedded.dim)
-    assert embedded.dim >= 256
+    assert embedded.dim == 192
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     assert vectors.tobytes() == EmbeddedEncoder().encode_images(SCENES).tobytes()
@@ -89,6 +89,39 @@ def test_embedded_unrelated_photographs_are_far(embedded):
     assert pairs.max() < 0.5
 
 
+@pytest.mark.parametrize("seed", range(0, 12, 3))
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (0, 30), (22, 0), (22, 30), (11, 15)])
+def test_embedded_ten_percent_crop_is_nearer_than_another_picture(embedded, seed, top, left):
+    picture = scene(seed)
+    h, w = picture.shape[:2]
+    crop = picture[top : top + h - 30, left : left + w - 40]
+    original, copy, *others = embedded.encode_images(
+        [picture, crop, *(s for i, s in enumerate(SCENES) if i != seed)]
+    )
+    assert original @ copy > 0.75
+    assert max(original @ other for other in others) < original @ copy - 0.2
+
+
+def test_embedded_tells_a_turned_hue_apart(embedded):
+    hsv = [cv2.cvtColor(s, cv2.COLOR_RGB2HSV) for s in SCENES]
+    for h in hsv:
+        h[..., 0] = (h[..., 0].astype(int) + 60) % 180
+    turned = [cv2.cvtColor(h, cv2.COLOR_HSV2RGB) for h in hsv]
+    assert (embedded.encode_images(SCENES) * embedded.encode_images(turned)).sum(axis=1).max() < 0.8
+
+
+def test_bundled_weights_are_read_from_one_file_and_damage_is_named(tmp_path):
+    weights = Weights.load(WEIGHTS_FILE)
+    weights.save(tmp_path / "w.safetensors", {"photographs": "1"})
+    again = EmbeddedEncoder(Weights.load(tmp_path / "w.safetensors"))
+    assert again.encode_images(SCENES).tobytes() == EmbeddedEncoder().encode_images(SCENES).tobytes()
+    assert WEIGHTS_FILE.stat().st_size < 1 << 20
+    (tmp_path / "w.safetensors").write_bytes(WEIGHTS_FILE.read_bytes()[:1000])
+    for file in (tmp_path / "w.safetensors", tmp_path / "absent.safetensors"):
+        with pytest.raises(ConfigError, match="embedded: cannot read"):
+            Weights.load(file)
+
+
 def test_embedded_sees_the_color_of_a_shirt(embedded):
     red, again, blue = embedded.encode_images(
         [shirt((190, 30, 40)), shirt((185, 34, 42)), shirt((40, 60, 190))]
@@ -117,7 +150,7 @@ def test_embedded_mirror_is_the_vector_of_the_mirrored_picture(embedded, height,
 
 
 def test_embedded_averages_the_side_that_shrinks_where_the_other_grows(embedded):
-    stripes = np.zeros((40, 640, 3), np.uint8)
+    stripes = np.zeros((40, 1280, 3), np.uint8)
     stripes[:, ::2] = 255
     grey = np.full((40, 64, 3), 128, np.uint8)
     a, b = embedded.encode_images([stripes, grey])

@@ -1,5 +1,7 @@
-"""The quality model: one score in [0, 1] per degradation, from a small trained network.
+"""The quality model: one score in [0, 1] per degradation, from three small trained networks.
 
-`crops.py` chooses what is looked at, `network.py` is the model, `model.py` runs it. `distortions.py`,
-`watermarks.py` and `train.py` are how it was made; MODEL_CARD.md says on what, and how good it is.
+`crops.py` chooses what is looked at, `inputs.py` and `histograms.py` prepare it, `network.py` and `color_network.py`
+are the networks, `model.py` runs them. The other files are how they were made: `distortions.py`, `watermarks.py` and
+`scenery.py` draw, the `*synthesis.py` put samples together, the `train*.py` train. MODEL_CARD.md says on what, and how
+good it is.
 """

@@ -133,8 +133,8 @@ def cast(rgb: np.ndarray, strength: float, rng: Rng) -> np.ndarray:
     """
     kind, x = rng.integers(3), rgb.astype(np.float32)
     if kind == 0:
-        gains = np.exp(rng.normal(size=3) * 1.0)
-        gains = np.exp(np.log(gains / gains.mean()) / max(0.2, np.abs(np.log(gains)).max()) * 0.6 * strength)
+        gains = np.exp(rng.normal(size=3))
+        gains = np.exp(np.log(gains / gains.mean()) / max(0.2, np.abs(np.log(gains)).max()) * 0.9 * strength)
         return to_uint8(x * (gains / gains.mean()).astype(np.float32))
     angle = rng.uniform(0, 2 * math.pi)
     shift = np.array([math.cos(angle), math.sin(angle)], np.float32) * 45 * strength

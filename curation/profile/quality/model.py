@@ -11,9 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from ...errors import ConfigError
+from .color_network import ColorNetwork
 from .crops import native_tiles, overview
-from .inputs import overview_input, tile_input
-from .network import OVERVIEW_SCORES, SCORES, TILE_SCORES, OverviewNetwork, TileNetwork, fold
+from .histograms import coarse, light, log_chroma
+from .inputs import mark_cells, tile_input
+from .network import COLOR_SCORES, SCORES, TILE_SCORES, MarkNetwork, TileNetwork, fold
 
 #: The bundled weights.
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
@@ -29,8 +31,10 @@ class QualityModel:
         identity: sha256 of the weights, for fingerprints.
     """
 
-    def __init__(self, tiles: TileNetwork, overview: OverviewNetwork, identity: str):
-        self._tiles, self._overview = fold(tiles), fold(overview)
+    def __init__(self, tiles: TileNetwork, marks: MarkNetwork, color: ColorNetwork, identity: str):
+        last = torch.channels_last
+        self._tiles, self._marks = fold(tiles).to(memory_format=last), fold(marks).to(memory_format=last)
+        self._color = color.freeze()
         self.identity = identity
 
     def scores(self, rgb: np.ndarray, small: np.ndarray) -> dict[str, float]:
@@ -45,12 +49,20 @@ class QualityModel:
             name -> score, for the names in `network.SCORES`. See `synthesis` for the strength that a
             score stands for, e.g. blur 0.5 is a point spread of 2 px, noise 0.5 is 15 levels.
         """
-        tiles = torch.from_numpy(tile_input(native_tiles(rgb)))
-        shapes, colors = (torch.from_numpy(x) for x in overview_input(overview(small)))
+        view = overview(small)
+        counted = coarse(view)
+        # with channels last in memory the convolutions are a quarter faster
+        tiles = torch.from_numpy(tile_input(native_tiles(rgb))).contiguous(memory_format=torch.channels_last)
+        cells, chroma, bands = (
+            torch.from_numpy(x)[None] for x in (mark_cells(view), log_chroma(counted), light(counted))
+        )
         with torch.inference_mode():
-            logits = torch.cat([self._tiles(tiles[None]), self._overview(shapes[None], colors[None])], dim=1)
-            values = torch.sigmoid(logits)[0].tolist()
-        return dict(zip((*TILE_SCORES, *OVERVIEW_SCORES), values, strict=True))
+            logits = torch.cat(
+                [self._tiles(tiles[None])[0], self._marks(cells), self._color(chroma, bands)[0]]
+            )
+            values = torch.sigmoid(logits).tolist()
+        named = dict(zip((*TILE_SCORES, "watermark", *COLOR_SCORES), values, strict=True))
+        return {name: named[name] for name in SCORES}
 
 
 def load_quality(path: str | Path = WEIGHTS) -> QualityModel:
@@ -60,7 +72,7 @@ def load_quality(path: str | Path = WEIGHTS) -> QualityModel:
         ConfigError: not such a file.
     """
     data = Path(path).read_bytes()
-    networks = {"tiles": TileNetwork(), "overview": OverviewNetwork()}
+    networks = {"tiles": TileNetwork(), "marks": MarkNetwork(), "color": ColorNetwork()}
     try:
         state = load(data)
         for part, network in networks.items():
@@ -70,7 +82,7 @@ def load_quality(path: str | Path = WEIGHTS) -> QualityModel:
             )
     except (SafetensorError, RuntimeError) as e:
         raise ConfigError(f"{path} holds no weights of the quality model: {e}") from e
-    return QualityModel(networks["tiles"], networks["overview"], hashlib.sha256(data).hexdigest())
+    return QualityModel(**networks, identity=hashlib.sha256(data).hexdigest())
 
 
 __all__ = ["DEFAULT_THRESHOLD", "SCORES", "WEIGHTS", "QualityModel", "load_quality"]

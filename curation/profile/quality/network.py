@@ -1,4 +1,4 @@
-"""The two halves of the quality network: tiles at native resolution, and the picture as a whole."""
+"""Convolutional networks: of tiles at native resolution, and of watermarks in the whole picture made small."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from torch import Tensor, nn
 
 from .crops import NATIVE_TILES
 
-#: Scores of each half, in order of its outputs.
+#: Scores of each part, in order of its outputs; `MarkNetwork` has the one that is left.
 TILE_SCORES = ("blur", "noise", "banding", "jpeg_artifacts", "upscaled")
-OVERVIEW_SCORES = ("cast", "watermark", "overexposed", "underexposed")
-SCORES = (*TILE_SCORES, *OVERVIEW_SCORES)
+COLOR_SCORES = ("cast", "overexposed", "underexposed")
+SCORES = (*TILE_SCORES, "cast", "watermark", "overexposed", "underexposed")
 
 
 class _Block(nn.Sequential):
     """Convolution, batch normalization (folded away by `fold`), ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1):
-        conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, size: int = 3, padding: int | None = None):
+        padding = size // 2 if padding is None else padding
+        conv = nn.Conv2d(inputs, outputs, size, stride, padding, bias=False)
         super().__init__(conv, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
@@ -50,44 +51,54 @@ class TileNetwork(nn.Module):
         return self.out(F.relu(self.hidden(torch.cat(pooled, dim=1))))
 
 
-class OverviewNetwork(nn.Module):
-    """Color cast, watermark and exposure, from the whole picture made small.
+class _Wide(nn.Module):
+    """A residual step that looks 5 x 5 cells wide: depthwise, then pointwise convolution."""
 
-    One branch looks for strokes and shapes, in luma, color differences and enlarged high frequencies, and
-    says for each of `MASK_CELLS` squared cells whether a watermark covers it; the other sees a coarse
-    copy pixel by pixel, of which a learned histogram of color and light is taken.
+    def __init__(self, channels: int):
+        super().__init__()
+        self.depth = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.point = _Block(channels, channels, size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.point(self.depth(x))
+
+
+class MarkNetwork(nn.Module):
+    """Is there a watermark, and in which of `MASK_CELLS` squared cells of the picture?
+
+    The first layer sees windows of 8 x 8 pixels, 4 apart.
     """
 
-    #: Cells along a side of the watermark map.
+    #: Cells along a side of the map.
     MASK_CELLS = 20
 
     def __init__(self) -> None:
         super().__init__()
-        self.shapes = nn.Sequential(_Block(16, 24, 2), _Block(24, 32, 2), _Block(32, 48, 2), _Block(48, 64))
+        stem = nn.Sequential(_Block(24, 24, size=2, padding=1), _Block(24, 40, 2, padding=0))
+        self.shapes = nn.Sequential(stem, _Block(40, 64, 2), _Wide(64), _Wide(64), _Wide(64))
         self.mask = nn.Conv2d(64, 1, 1)
         self.whole = _Block(64, 96, 2)
-        self.color1 = nn.Conv2d(7, 32, 1)
-        self.color2 = nn.Conv2d(32, 64, 1)
-        self.hidden = nn.Linear(2 * 96 + 2 * 64 + 2, 96)
-        self.out = nn.Linear(96, len(OVERVIEW_SCORES))
+        self.hidden = nn.Linear(2 * 96 + 3, 48)
+        self.out = nn.Linear(48, 1)
 
-    def forward(self, shapes: Tensor, colors: Tensor) -> Tensor:
-        """Logits [n, 4] of prepared overviews, see `scores_and_mask`."""
-        return self.scores_and_mask(shapes, colors)[0]
+    def forward(self, cells: Tensor) -> Tensor:
+        """Logits [n], see `score_and_mask`."""
+        return self.score_and_mask(cells)[0]
 
-    def scores_and_mask(self, shapes: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the scores [n, 4], and of the watermark map [n, MASK_CELLS, MASK_CELLS].
+    def score_and_mask(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of a watermark being there [n], and of the map [n, MASK_CELLS, MASK_CELLS].
 
         Args:
-            shapes, colors: float32 [n, 16, 160, 160] and [n, 7, 40, 40], see `inputs.overview_input`.
+            cells: uint8 [n, 80, 80, 24], see `inputs.mark_cells`.
         """
-        x = self.shapes(shapes)
+        x = self.shapes(cells.permute(0, 3, 1, 2).to(torch.float32).sub_(128).mul_(1 / 64))
         mask = self.mask(x)
         x = self.whole(x)
-        shape = [x.mean(dim=(2, 3)), x.amax(dim=(2, 3)), mask.mean(dim=(2, 3)), mask.amax(dim=(2, 3))]
-        c = F.relu(self.color2(F.relu(self.color1(colors))))
-        color = [c.mean(dim=(2, 3)), c.amax(dim=(2, 3))]
-        return self.out(F.relu(self.hidden(torch.cat([*shape, *color], dim=1)))), mask[:, 0]
+        flat = mask.flatten(1)
+        strong = flat.topk(8, dim=1).values
+        marks = [flat.mean(dim=1, keepdim=True), strong[:, :1], strong.mean(dim=1, keepdim=True)]
+        seen = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3)), *marks], dim=1)
+        return self.out(F.relu(self.hidden(seen)))[:, 0], mask[:, 0]
 
 
 def fold(network: nn.Module) -> nn.Module:

@@ -1,17 +1,15 @@
-"""Training samples: a clean picture, distortions drawn at random, and the scores they call for."""
+"""What scores stand for, and training samples of tiles: a clean picture, distorted, and the scores it calls for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from . import distortions as d
-from .crops import native_tiles, overview
-from .network import OVERVIEW_SCORES, TILE_SCORES, OverviewNetwork
-from .watermarks import sign, watermark
+from .crops import native_tiles
+from .network import TILE_SCORES
 
 _SUBSAMPLINGS = ("420", "420", "422", "444")
 
@@ -44,9 +42,13 @@ def upscaled_score(factor: float) -> float:
     return 1.0 - 1.0 / factor
 
 
-def cast_score(shift: float) -> float:
-    """Of the mean shift in CIELAB a*b*."""
-    return shift / (shift + 12.0)
+def cast_score(imbalance: float) -> float:
+    """Of the imbalance of the channels: the log of the largest ratio of two channels of what was neutral grey.
+
+    It does not depend on what the picture shows, as a mean shift of its colors would. 0.24, where the score is a half,
+    is a factor of 1.27, and moves mid grey by about 12 in CIELAB a*b*.
+    """
+    return imbalance / (imbalance + 0.24)
 
 
 def exposure_score(stops: float) -> float:
@@ -57,16 +59,14 @@ def exposure_score(stops: float) -> float:
 @dataclass(frozen=True)
 class Sample:
     """Attributes:
-    pixels: uint8, what the network sees: tiles or an overview.
+    pixels: uint8, tiles as the network sees them, see `crops.native_tiles`.
     target: float32 [outputs], scores in [0, 1], in order of the network's outputs.
     weight: float32 [outputs], 0 where a score cannot be told from another distortion.
-    mask: float32 [cells, cells], 1 where a watermark covers the overview; [0, 0] for tiles.
     """
 
     pixels: np.ndarray
     target: np.ndarray
     weight: np.ndarray
-    mask: np.ndarray
 
 
 def _log_uniform(rng: d.Rng, low: float, high: float) -> float:
@@ -136,7 +136,8 @@ def tile_sample(base: np.ndarray, rng: d.Rng) -> Sample:
         if quality < 20:  # what is left of faint noise and blur below that cannot be told
             weight["noise"] *= float(target["noise"] == 0 or target["noise"] > 0.4)
             weight["upscaled"] = weight["banding"] = 0.0
-    return _sample(native_tiles(rgb), TILE_SCORES, target, weight, np.zeros((0, 0), np.float32))
+    values, weights = (np.array([x[n] for n in TILE_SCORES], np.float32) for x in (target, weight))
+    return Sample(native_tiles(rgb), values, weights)
 
 
 def _look_alike(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:
@@ -154,83 +155,3 @@ def _look_alike(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:
     if rng.random() < 0.4:
         rgb = d.to_uint8(rgb + d.normal_field(rgb.shape, rng) * np.float32(rng.uniform(0, 1.5)))
     return rgb
-
-
-def overview_pair(base: np.ndarray, fonts: Sequence[str], rng: d.Rng) -> tuple[Sample, Sample]:
-    """A whole photograph with cast and exposure as chance has it, without and with a watermark.
-
-    The two are alike in all else: what tells them apart is the mark. With unrelated pictures the network learns
-    nothing of marks in the first thousand steps.
-    """
-    short = min(base.shape[:2])
-    rgb = base
-    if rng.random() < 0.5:  # another framing
-        h, w = rgb.shape[:2]
-        keep = rng.uniform(0.6, 1.0, 2)
-        ch, cw = max(200, int(h * keep[0])), max(200, int(w * keep[1]))
-        top, left = rng.integers(0, max(1, h - ch + 1)), rng.integers(0, max(1, w - cw + 1))
-        rgb = rgb[top : top + ch, left : left + cw]
-        short = min(rgb.shape[:2])
-    rgb = clean_copy(rgb, min(short, int(rng.choice([336, 336, rng.integers(240, 640)]))))
-    if rng.random() < 0.5:
-        rgb = np.ascontiguousarray(rgb[:, ::-1])
-    target, weight = dict.fromkeys(OVERVIEW_SCORES, 0.0), dict.fromkeys(OVERVIEW_SCORES, 1.0)
-    draw = rng.random()
-    grey = draw < 0.08
-    if grey:
-        rgb = d.monochrome(rgb)
-    elif draw < 0.14:
-        rgb = d.soft_light(rgb, rng)
-    elif draw < 0.18:
-        rgb = d.film_grain(rgb, rng)
-    if rng.random() < 0.2:
-        rgb = sign(rgb, fonts, rng)
-    exposed = rng.random()
-    if exposed < 0.24:
-        stops = _log_uniform(rng, 0.3, 3.5)
-        over = exposed < 0.12
-        rgb = d.expose(rgb, stops if over else -stops, rng)
-        target["overexposed" if over else "underexposed"] = exposure_score(stops)
-    if not grey and rng.random() < 0.5:
-        before = rgb
-        rgb = d.cast(rgb, rng.uniform(0.03, 1.0), rng)
-        target["cast"] = cast_score(d.mean_shift(before, rgb))
-        weight["overexposed"] = weight["underexposed"] = float(target["cast"] < 0.4)
-    marked = watermark(rgb, fonts, rng)
-    seed = rng.integers(1 << 62)
-    cells = OverviewNetwork.MASK_CELLS
-    changed = np.abs(marked.astype(np.int16) - rgb).max(axis=2) > 6
-    covered = cv2.resize(changed.astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA) > 0.04
-    pair = []
-    for k, pixels in enumerate((rgb, marked)):
-        after = _finished(pixels, np.random.default_rng(seed))
-        scores = target | {"watermark": float(k)}
-        pair.append(_sample(overview(after), OVERVIEW_SCORES, scores, weight, k * covered.astype(np.float32)))
-    return pair[0], pair[1]
-
-
-def _finished(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:
-    """What comes after the mark: blur or noise, compression, the size of the small copy."""
-    nuisance = rng.random()
-    if nuisance < 0.12:
-        rgb = d.blur(rgb, rng.uniform(0.4, 1.6), rng)
-    elif nuisance < 0.24:
-        rgb = d.noise(rgb, _log_uniform(rng, 1, 25), rng)
-    if rng.random() < 0.5:
-        rgb = d.jpeg(rgb, int(rng.integers(30, 100)), str(rng.choice(_SUBSAMPLINGS)))
-    return clean_copy(rgb, 336) if min(rgb.shape[:2]) > 336 else rgb
-
-
-def _sample(
-    pixels: np.ndarray,
-    names: tuple[str, ...],
-    target: dict[str, float],
-    weight: dict[str, float],
-    mask: np.ndarray,
-) -> Sample:
-    return Sample(
-        pixels,
-        np.array([target[n] for n in names], np.float32),
-        np.array([weight[n] for n in names], np.float32),
-        mask,
-    )

@@ -1,9 +1,10 @@
-"""Train the quality network from any folder of clean photographs.
+"""Train the quality networks from any folder of clean photographs.
 
     python -m zcurate.curation.profile.quality.train --photos DIR --fonts DIR --out weights.safetensors
 
 A few hundred sharp, correctly exposed photographs without watermarks will do; each is seen thousands of
-times, framed and distorted anew. What gave the bundled weights is in MODEL_CARD.md.
+times, framed and distorted anew. Others, named by --validation, say how many clean pictures would be flagged, and
+the biases are moved accordingly. What gave the bundled weights is in MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..decode import decode
 from ..errors import ImageError
-from .inputs import overview_input, tile_input
-from .network import OVERVIEW_SCORES, TILE_SCORES, OverviewNetwork, TileNetwork
-from .synthesis import clean_copy, overview_pair, tile_sample
+from .color_network import ColorNetwork
+from .inputs import tile_input
+from .network import TILE_SCORES, MarkNetwork, TileNetwork
+from .synthesis import clean_copy, tile_sample
+from .train_color import calibrate_color, train_color
+from .train_marks import calibrate_marks, train_marks
 from .watermarks import find_fonts
 
 #: Photographs are kept in memory at most this large; more is not needed to cut windows from.
-_BASE_SIDE_PX = {"tiles": 1000, "overview": 480}
+_BASE_SIDE_PX = {"tiles": 1000, "marks": 480, "color": 480}
+#: Share of clean validation photographs that may score over 0.5, for each score.
+_FLAGGED_MARKS, _FLAGGED_COLOR = 0.025, 0.015
 
 
 def load_photos(folder: str | Path, short_side_px: int) -> list[np.ndarray]:
@@ -52,66 +59,48 @@ def load_photos(folder: str | Path, short_side_px: int) -> list[np.ndarray]:
     return photos
 
 
-class Synthesis(IterableDataset):
-    """Endless samples; the k-th of a worker depends on (seed, worker, k) alone."""
+class Tiles(IterableDataset):
+    """Endless samples; the k-th depends on the arguments and k alone."""
 
-    def __init__(self, part: str, photos: Sequence[np.ndarray], fonts: Sequence[str], seed: int):
-        self.part, self.photos, self.fonts, self.seed = part, photos, fonts, seed
+    def __init__(self, photos: Sequence[np.ndarray], seed: int):
+        self.photos, self.seed = photos, seed
 
-    def __iter__(self) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray, np.ndarray]]:
-        info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng([self.seed, 0])
         while True:
-            base = self.photos[rng.integers(len(self.photos))]
-            if self.part == "tiles":
-                samples = (tile_sample(base, rng),)
-            else:
-                samples = overview_pair(base, self.fonts, rng)
-            for s in samples:
-                tiles = s.pixels.ndim == 4
-                inputs = (tile_input(s.pixels),) if tiles else overview_input(s.pixels)
-                yield inputs, s.target, s.weight, s.mask
+            sample = tile_sample(self.photos[rng.integers(len(self.photos))], rng)
+            yield tile_input(sample.pixels), sample.target, sample.weight
 
 
-def train_part(
-    part: str,
+def train_tiles(
     photos: Sequence[np.ndarray],
-    fonts: Sequence[str],
     steps: int,
     batch: int,
     seed: int,
     start: Mapping[str, torch.Tensor] | None = None,
     rate: float = 3e-3,
-) -> torch.nn.Module:
-    """Train one half: AdamW, cosine rate from `rate`, averaged weights (EMA 0.999).
-
-    With `start` (a state of that half) training goes on from there.
+) -> TileNetwork:
+    """AdamW, cosine rate from `rate`, averaged weights (EMA 0.999); with `start`, on from there.
 
     The loss is binary cross-entropy with the planted score as soft label, plus the absolute error, which still pulls
     where cross-entropy is flat.
     """
     torch.manual_seed(seed)
-    network = TileNetwork() if part == "tiles" else OverviewNetwork()
-    names = TILE_SCORES if part == "tiles" else OVERVIEW_SCORES
+    network = TileNetwork()
     if start is not None:
         network.load_state_dict(start)
     average = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    loader = DataLoader(Synthesis(part, photos, fonts, seed), batch_size=batch, num_workers=1)
-    started, running = time.perf_counter(), np.zeros(len(names))
-    for step, (inputs, target, weight, mask) in enumerate(loader):
+    loader = DataLoader(Tiles(photos, seed), batch_size=batch, num_workers=1)
+    started, running = time.perf_counter(), np.zeros(len(TILE_SCORES))
+    for step, (tiles, target, weight) in enumerate(loader):
         if step == steps:
             break
         share = min(1.0, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = rate * max(share, 0.003)
-        if part == "tiles":
-            logits, loss = network(*inputs), torch.zeros(())
-        else:  # where the mark is, besides that there is one: without it nothing is learned for long
-            logits, where = network.scores_and_mask(*inputs)
-            rare = torch.tensor(4.0)  # few cells are covered
-            loss = F.binary_cross_entropy_with_logits(where, mask, pos_weight=rare)
-        loss = loss + F.binary_cross_entropy_with_logits(logits, target, weight)
+        logits = network(tiles)
+        loss = F.binary_cross_entropy_with_logits(logits, target, weight)
         loss = loss + 2 * ((torch.sigmoid(logits) - target).abs() * weight).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -127,9 +116,19 @@ def train_part(
         running += (error.numpy() - running) * (0.02 if step > 50 else 0.2)
         if step % 200 == 0:
             seconds = time.perf_counter() - started
-            shown = " ".join(f"{n} {e:.3f}" for n, e in zip(names, running, strict=True))
-            print(f"{part} step {step} {seconds:.0f} s, mean absolute error: {shown}", flush=True)
+            shown = " ".join(f"{n} {e:.3f}" for n, e in zip(TILE_SCORES, running, strict=True))
+            print(f"tiles step {step} {seconds:.0f} s, mean absolute error: {shown}", flush=True)
     return average
+
+
+def calibrated(
+    part: str, network: MarkNetwork | ColorNetwork, folder: str | Path, seed: int
+) -> float | list[float]:
+    """Move the biases by the photographs of a folder; the shift in logits."""
+    photos = load_photos(folder, _BASE_SIDE_PX[part])
+    if part == "marks":
+        return calibrate_marks(network, photos, seed, _FLAGGED_MARKS)
+    return calibrate_color(network, photos, seed, _FLAGGED_COLOR)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -137,12 +136,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photos", required=True, help="folder of clean photographs")
     parser.add_argument("--fonts", nargs="+", required=True, help="folders with .ttf, .otf or .ttc files")
+    parser.add_argument("--validation", help="folder of other clean photographs; default: no calibration")
     parser.add_argument("--out", required=True, help="safetensors file to write")
-    parser.add_argument("--part", choices=["both", "tiles", "overview"], default="both",
-                        help="train one half and keep the other as it is in --out")  # fmt: skip
-    parser.add_argument("--start", help="weights to go on from; default: from scratch")
+    parser.add_argument("--part", choices=["all", "tiles", "marks", "color"], default="all",
+                        help="train one part and keep the others as they are in --out")  # fmt: skip
+    parser.add_argument("--start", help="weights to go on from (tiles, marks); default: from scratch")
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="limit of the training of marks")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
@@ -152,16 +153,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not fonts:
         parser.error(f"no fonts below {', '.join(args.fonts)}")
     start = load_file(args.start) if args.start else {}
-    state = load_file(args.out) if args.part != "both" and Path(args.out).exists() else {}
-    for part in ("tiles", "overview") if args.part == "both" else (args.part,):
+    state, training = _written(Path(args.out)) if args.part != "all" else ({}, {})
+    for part in ("tiles", "marks", "color") if args.part == "all" else (args.part,):
         photos = load_photos(args.photos, _BASE_SIDE_PX[part])
         if len(photos) < 2:
             parser.error(f"fewer than two usable pictures below {args.photos}")
-        own = {k.removeprefix(part + "."): v for k, v in start.items() if k.startswith(part + ".")}
-        network = train_part(part, photos, fonts, args.steps, args.batch, args.seed, own or None, args.rate)
+        own = {k.removeprefix(part + "."): v for k, v in start.items() if k.startswith(part + ".")} or None
+        about = {"photos": len(photos), "steps": args.steps, "batch": args.batch, "seed": args.seed}
+        if part == "tiles":
+            network = train_tiles(photos, args.steps, args.batch, args.seed, own, args.rate)
+        elif part == "marks":
+            limit_s = 60 * args.minutes
+            network = train_marks(photos, fonts, args.steps, args.batch, args.seed, own, args.rate, limit_s)
+        else:
+            network = train_color(photos, args.steps, args.batch, args.seed, args.rate)
+        if args.validation and part != "tiles":
+            about["shift"] = calibrated(part, network, args.validation, args.seed)
+        state = {k: v for k, v in state.items() if not k.startswith(part + ".")}
         state |= {f"{part}.{k}": v.contiguous() for k, v in network.state_dict().items()}
-    about = {"photos": len(photos), "steps": args.steps, "batch": args.batch, "seed": args.seed}
-    save_file(state, args.out, metadata={"training": json.dumps(about)})
+        training[part] = about
+    save_file(state, args.out, metadata={"training": json.dumps(training)})
+
+
+def _written(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """The weights and the history of training of a file written before; empty without one."""
+    if not path.exists():
+        return {}, {}
+    with safe_open(str(path), "pt") as f:
+        return {k: f.get_tensor(k) for k in f.keys()}, json.loads(f.metadata()["training"])  # noqa: SIM118
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .distortions import Rng, to_uint8
+from .distortions import Rng
 
 _WORDS = (
     "sample preview proof copyright stock photo image studio demo draft watermark confidential gallery "
@@ -27,45 +27,34 @@ def find_fonts(folders: Sequence[str | Path]) -> tuple[str, ...]:
 
 
 def watermark(rgb: np.ndarray, fonts: Sequence[str], rng: Rng) -> np.ndarray:
-    """One visible watermark of a random kind.
+    """One visible watermark of a random kind: `blend` of a `watermark_mask`.
 
     Args:
+        rgb: uint8 [h, w, 3].
         fonts: font files to draw from.
-
-    Returns:
-        the picture with a mark that changes the pixels under it by 14 levels or more on average; faint marks are made
-        stronger until it does (white on white cannot be and comes back as black).
     """
-    h, w = rgb.shape[:2]
+    return blend(rgb, watermark_mask(*rgb.shape[:2], fonts, rng), rng)
+
+
+def watermark_mask(h: int, w: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
+    """Where a watermark of a random kind covers a picture of that size: uint8 [h, w], 255 = all."""
     kind = rng.choice(["text", "logo", "both", "tiles", "cross"], p=[0.4, 0.15, 0.15, 0.22, 0.08])
     if kind == "tiles":
-        mask = _tiled(h, w, fonts, rng)
-    elif kind == "cross":
-        mask = _cross(h, w, rng)
-    else:
-        stamp = _stamp(kind, max(24, int(min(h, w) * rng.uniform(0.25, 1.1))), fonts, rng)
-        mask = _placed(stamp, h, w, rng)
-    return _blend(rgb, mask, rng)
+        return _tiled(h, w, fonts, rng)
+    if kind == "cross":
+        return _cross(h, w, rng)
+    stamp = _stamp(kind, max(24, int(min(h, w) * rng.uniform(0.25, 1.1))), fonts, rng)
+    return _placed(stamp, h, w, rng)
 
 
-def sign(rgb: np.ndarray, fonts: Sequence[str], rng: Rng) -> np.ndarray:
-    """Opaque lettering on an opaque plate, in perspective: part of a scene, no watermark."""
-    h, w = rgb.shape[:2]
-    text = _text_mask(_phrase(rng, fonts_chinese=False), int(rng.uniform(0.2, 0.5) * w), fonts, rng)
-    pad = max(2, text.shape[0] // 3)
-    text = cv2.copyMakeBorder(text, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
-    plate, ink = rng.integers(0, 256, 3), rng.integers(0, 256, 3)
-    if abs(int(plate.mean()) - int(ink.mean())) < 80:
-        ink = 255 * (plate.mean() < 128) * np.ones(3)
-    face = plate + (ink - plate) * (text[..., None] / 255)
-    th, tw = text.shape
-    jitter = rng.uniform(-0.12, 0.12, (4, 2)) * [tw, th]
-    left, top = rng.uniform(0, max(1, w - tw)), rng.uniform(0, max(1, h - th))
-    corners = np.float32([[0, 0], [tw, 0], [tw, th], [0, th]])
-    warp = cv2.getPerspectiveTransform(corners, np.float32(corners + jitter + [left, top]))
-    color = cv2.warpPerspective(to_uint8(face), warp, (w, h))
-    cover = cv2.warpPerspective(np.full((th, tw), 255, np.uint8), warp, (w, h))[..., None] / np.float32(255)
-    return to_uint8(rgb * (1 - cover) + color * cover)
+def lettering(width_px: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
+    """One to three random words: uint8 [h, about width_px], 255 = ink."""
+    return _text_mask(_phrase(rng, fonts_chinese=False), width_px, fonts, rng)
+
+
+def emblem(side_px: int, rng: Rng) -> np.ndarray:
+    """A made-up emblem: uint8 [side_px, side_px], 255 = ink."""
+    return _logo_mask(side_px, rng)
 
 
 def _phrase(rng: Rng, fonts_chinese: bool) -> str:
@@ -251,34 +240,57 @@ def _cross(h: int, w: int, rng: Rng) -> np.ndarray:
     return mask
 
 
-def _blend(rgb: np.ndarray, mask: np.ndarray, rng: Rng) -> np.ndarray:
-    style = rng.random()
-    if style < 0.55:
-        color = np.full(3, 255.0, np.float32)
-    elif style < 0.7:
-        color = np.full(3, rng.uniform(0, 60), np.float32)
-    elif style < 0.85:
-        color = np.full(3, rng.uniform(120, 220), np.float32)
-    else:
-        color = rng.uniform(0, 255, 3).astype(np.float32)
-    alpha = float(rng.uniform(0.15, 0.85))
+def blend(rgb: np.ndarray, mask: np.ndarray, rng: Rng, visible: float = 14.0) -> np.ndarray:
+    """A mark of random color and opacity laid over a picture, half transparent.
+
+    Args:
+        rgb, mask: uint8 [h, w, 3] and [h, w].
+        visible: levels by which the mark changes the pixels under it on average, at least.
+
+    Returns:
+        the picture with the mark; a faint one is made stronger until it is visible (white on white cannot be and
+        comes back as black).
+    """
     rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
     if not len(rows):
         return rgb
+    draw = rng.random()
+    if draw < 0.55:
+        ink = (255.0,) * 3
+    elif draw < 0.7:
+        ink = (rng.uniform(0, 60),) * 3
+    elif draw < 0.85:
+        ink = (rng.uniform(120, 220),) * 3
+    else:
+        ink = tuple(rng.uniform(0, 255, 3))
+    color, alpha = np.rint(ink), float(rng.uniform(0.15, 0.85))
     box = np.s_[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
-    cover = mask[box][..., None].astype(np.float32) / 255
-    x = rgb[box].astype(np.float32)
-    if rng.random() < 0.25:  # a dark edge beside the light letters
+    x = np.ascontiguousarray(rgb[box])
+    cover = mask[box].astype(np.float32) / 255
+    edge = rng.random()
+    if edge < 0.2:  # a dark edge beside the letters
         shadow = np.roll(cover, (1, 1), axis=(0, 1)) * (1 - cover)
-        x = x * (1 - 0.5 * alpha * shadow)
-    weight = cover.sum() * 3 + 1e-6
+        x = _toward(x, np.zeros(3), 0.5 * alpha * shadow)
+    elif edge < 0.3:  # an outline of the opposite tone
+        grown = cv2.dilate(cover, np.ones((3, 3), np.uint8))
+        x = _toward(x, 255 - color, 0.6 * alpha * (grown - cover))
+    weight = float(cover.sum()) * 3 + 1e-6
+    difference = cv2.absdiff(x, np.full_like(x, color))
+    seen = float((cv2.transform(difference, np.ones((1, 3), np.float32)) * cover).sum()) / weight
     for _ in range(4):
-        change = float((np.abs(color - x) * alpha * cover).sum() / weight)
-        if change >= 14:
+        if seen * alpha >= visible:
             break
         alpha = min(0.9, alpha * 2)
         if alpha >= 0.9:
-            color = np.full(3, 0.0 if x.mean() > 128 else 255.0, np.float32)
+            color = np.full(3, 0.0 if x.mean() > 128 else 255.0)
+            break
     out = rgb.copy()
-    out[box] = to_uint8(x + (color - x) * (alpha * cover))
+    out[box] = _toward(x, color, alpha * cover)
     return out
+
+
+def _toward(rgb: np.ndarray, color: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """A color mixed in, by its share at each pixel: float32 [h, w]."""
+    flat = np.empty_like(rgb)
+    flat[:] = np.rint(color)
+    return cv2.blendLinear(rgb, flat, 1 - share, share)

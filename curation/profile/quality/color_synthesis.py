@@ -1,0 +1,88 @@
+"""Training samples for cast and exposure: histograms of photographs tinted, brightened and darkened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from . import distortions as d
+from .histograms import BINS, BINS_PER_UNIT, COARSE_PX, light, log_chroma
+from .synthesis import cast_score, exposure_score
+
+
+@dataclass(frozen=True)
+class ColorSample:
+    """Attributes:
+    chroma: uint8 [4, 64, 64], `histograms.log_chroma` times 255.
+    light: float32 [68], `histograms.light`.
+    white: float32 [2], bins (row, column) at which neutral grey came out.
+    target, weight: float32 [3]: cast, overexposed, underexposed; weight 0 where one hides another.
+    """
+
+    chroma: np.ndarray
+    light: np.ndarray
+    white: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+
+
+def color_sample(photos: Sequence[np.ndarray], rng: d.Rng) -> ColorSample:
+    """A photograph framed anew, with a look that is no fault, cast and exposure as chance has it.
+
+    Args:
+        photos: uint8 [h, w, 3], both sides some 160 px: color needs no more.
+    """
+    rgb = photos[rng.integers(len(photos))]
+    h, w = rgb.shape[:2]
+    keep = rng.uniform(0.4, 1.0, 2) if rng.random() < 0.7 else (1.0, 1.0)
+    ch, cw = int(h * keep[0]), int(w * keep[1])
+    top, left = rng.integers(0, h - ch + 1), rng.integers(0, w - cw + 1)
+    rgb = cv2.resize(rgb[top : top + ch, left : left + cw], (COARSE_PX,) * 2, interpolation=cv2.INTER_AREA)
+    draw = rng.random()
+    grey = draw < 0.06
+    if grey:
+        rgb = d.monochrome(rgb)
+    elif draw < 0.14:
+        rgb = d.soft_light(rgb, rng)
+    elif draw < 0.24:
+        rgb = low_sun(rgb, rng)
+    elif draw < 0.34:
+        rgb = _saturated(rgb, rng)
+    target, weight = np.zeros(3, np.float32), np.ones(3, np.float32)
+    white = np.full((1, 1, 3), 128, np.uint8)
+    exposed = rng.random()
+    if exposed < 0.4:
+        over = exposed < 0.2
+        stops = float(np.exp(rng.uniform(np.log(0.2), np.log(4.5 if over else 6.0))))
+        rgb = d.expose(rgb, stops if over else -stops, rng)
+        target[1 if over else 2] = exposure_score(stops)
+    if not grey and rng.random() < 0.65:
+        seed, strength = rng.integers(1 << 62), rng.uniform(0.02, 1.0)
+        rgb = d.cast(rgb, strength, np.random.default_rng(seed))
+        white = d.cast(white, strength, np.random.default_rng(seed))
+    r, g, b = np.log(white[0, 0].astype(np.float32) + 1)
+    target[0] = cast_score(max(r, g, b) - min(r, g, b))
+    weight[1:] = target[0] < 0.4
+    weight[0] = max(target[1:]) < 0.75  # hardly any color is left
+    if rng.random() < 0.5:
+        rgb = d.to_uint8(rgb + d.normal_field(rgb.shape, rng) * np.float32(rng.uniform(0, 3)))
+    at = np.array([g - r, g - b], np.float32) * BINS_PER_UNIT + BINS // 2
+    chroma = np.rint(255 * np.minimum(log_chroma(rgb), 1)).astype(np.uint8)
+    return ColorSample(chroma, light(rgb), np.clip(at, 0, BINS - 1), target, weight)
+
+
+def low_sun(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:
+    """Warm light on what is lit, shade as it was: no fault."""
+    lit = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (0, 0), 1.5).astype(np.float32) / 255
+    lit = np.clip((lit - rng.uniform(0, 0.3)) / 0.6, 0, 1)[..., None] ** rng.uniform(0.7, 2)
+    warm = np.array([rng.uniform(0.03, 0.2), rng.uniform(-0.05, 0.06), -rng.uniform(0.05, 0.3)])
+    return d.to_uint8(rgb * (1 + lit * warm))
+
+
+def _saturated(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:
+    """Colors stronger or paler."""
+    grey = d.monochrome(rgb).astype(np.float32)
+    return d.to_uint8(grey + (rgb - grey) * np.float32(rng.uniform(0.4, 1.6)))
