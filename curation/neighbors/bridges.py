@@ -23,35 +23,52 @@ from .workspace import FanOut, in_threads, ranges
 SPEAKERS = 4
 
 
-def bridged(
-    graph: Graph,
-    edges: Edges,
-    settings: SearchSettings,
-    mirror: Mirror | None,
-    fan_out: FanOut = in_threads,
+def bridges(
+    graph: Graph, settings: SearchSettings, mirror: Mirror | None, fan_out: FanOut = in_threads
 ) -> tuple[Edges, int]:
-    """The edges and those found between crowds, and how many rows spoke for one."""
-    near = edges.above(settings.threshold)
+    """Pairs between crowds that are not among the graph's edges, and how many rows spoke for a crowd."""
+    near = graph.edges.above(settings.threshold)
     n = len(graph.ids)
     degree = np.bincount(near.src, minlength=n) + np.bincount(near.dst, minlength=n)
     crowded = degree >= settings.k
     if not crowded.any():
-        return edges, 0
+        return undirected(*(np.zeros(0) for _ in range(3))), 0
     labels = component_labels(n, near.src, near.dst)
-    in_crowd = np.isin(labels, np.unique(labels[crowded]))
+    crowds = np.unique(labels[crowded])
+    in_crowd = np.isin(labels, crowds)
     speakers = _speakers(np.flatnonzero(in_crowd), labels, graph.ids)
-    columns = ~in_crowd & graph.alive
-    columns[speakers] = True
-    columns = np.flatnonzero(columns)
+    heard = ~in_crowd & graph.alive
+    heard[speakers] = True
+    # Crowds that gained nobody have met the old rows before: their pairs are among the edges.
+    grown = np.isin(labels[speakers], np.unique(labels[graph.first_new :]))
+    late = heard & (np.arange(n) >= graph.first_new)
+    parts = [
+        _listen(graph, speakers[chosen], np.flatnonzero(columns), settings, mirror, fan_out)
+        for chosen, columns in ((grown, heard), (~grown, late))
+        if chosen.any() and columns.any()
+    ]
+    found = joined(parts)
+    pairs = undirected(found.src, found.dst, found.cos)
+    known = np.isin(pairs.src * n + pairs.dst, graph.edges.src * n + graph.edges.dst)
+    return Edges(pairs.src[~known], pairs.dst[~known], pairs.cos[~known]), len(speakers)
+
+
+def _listen(
+    graph: Graph,
+    speakers: np.ndarray,
+    columns: np.ndarray,
+    settings: SearchSettings,
+    mirror: Mirror | None,
+    fan_out: FanOut,
+) -> Found:
+    """The k nearest of each speaker among the columns."""
     space, margin = graph.space, graph.quantizer.projection.margin
     codes = Codes(space.codes, space.inverse, np.zeros((0, 1), np.int32), space.turned_codes, None, margin, 1)
     ends = np.array([0, len(speakers)])
     turned = (speakers, ends) if mirror is not None else (None, None)
     layout = Layout(speakers, ends, *turned, columns, np.array([0, len(columns)]))
     task = partial(_search, space.stored, codes, layout, settings, mirror)
-    found = joined(list(fan_out(task, ranges(layout.count, 256))))
-    both = (np.concatenate([getattr(edges, a), getattr(found, a)]) for a in ("src", "dst", "cos"))
-    return undirected(*both), len(speakers)
+    return joined(list(fan_out(task, ranges(layout.count, 64))))
 
 
 def _speakers(rows: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -15,6 +15,9 @@ import numpy as np
 from ..embedding.encoder import Mirror
 from .mirrored import orbits
 
+#: Columns whose codes are copied together.
+_GATHERED = 65_536
+
 #: A tile: rows x columns of bounds. The first tiles of a cell are narrow, so that rows with very many copies close early.
 _TILE_ROWS, _TILE_COLUMNS, _FIRST_COLUMNS = 512, 4_096, 512
 
@@ -180,7 +183,11 @@ def _search_cell(
     bits, other_bits = (x.view(np.uint16) if x.dtype == np.float16 else x for x in (stored, others.stored))
     swap = orbits(mirror)
     length = min(k, len(columns))
-    column_codes = others.codes[columns]
+    # Of all rows a view will do; of most of them, a tile at a time rather than a copy of all.
+    whole = len(columns) > 0 and int(columns[-1]) - int(columns[0]) + 1 == len(columns)
+    column_codes = others.codes[int(columns[0]) : int(columns[-1]) + 1] if whole else None
+    if column_codes is None and len(columns) <= _GATHERED:
+        column_codes = others.codes[columns]
     kept, scored = [], 0
     for row0 in range(0, len(queries), _TILE_ROWS):
         rows = queries[row0 : row0 + _TILE_ROWS]
@@ -189,7 +196,8 @@ def _search_cell(
         fill, closed = np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)
         at, width = 0, _FIRST_COLUMNS
         while at < len(columns) and not closed.all():
-            tile = column_codes[at : at + width]
+            near = slice(at, at + width)
+            tile = others.codes[columns[near]] if column_codes is None else column_codes[near]
             scored += scan_tile(
                 row_codes @ tile.T, rows, columns[at : at + width], bits, codes.inverse,
                 other_bits, others.inverse, others.apart,

@@ -20,6 +20,11 @@ def component_labels(n: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
 def members_of(labels: np.ndarray, at_least: int = 1) -> list[np.ndarray]:
     """Positions of each component with `at_least` members, ascending, components by smallest member."""
     order = np.argsort(labels, kind="stable")
-    cuts = np.flatnonzero(np.diff(labels[order])) + 1
-    groups = np.split(order, cuts) if len(order) else []
-    return [g for g in groups if len(g) >= at_least]
+    starts = (
+        np.flatnonzero(np.concatenate(([True], labels[order][1:] != labels[order][:-1])))
+        if len(order)
+        else order
+    )
+    ends = np.concatenate((starts[1:], [len(order)])).astype(np.int64)
+    chosen = np.flatnonzero(ends - starts >= at_least)
+    return [order[a:b] for a, b in zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)]

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..embedding.encoder import Mirror
-from .bridges import bridged
+from .bridges import bridges
 from .exact import Edges, undirected
-from .graph import Graph, grow, save_labels
+from .graph import Graph, grow, save_outcome
 from .group_table import (
     GROUPS_SCHEMA,
     IDENTICAL_BYTES,
@@ -173,17 +173,18 @@ def deduplicate(
     )
 
     hashed, n_candidates = _confirmed_hashes(nodes, graph, row_of, settings)
-    edges = undirected(
-        *(np.concatenate([getattr(e, f) for e in (graph.edges, hashed)]) for f in ("src", "dst", "cos"))
-    )
-    edges, speakers = bridged(graph, edges, settings.search, settings.mirror, fan_out)
+    between, speakers = bridges(graph, settings.search, settings.mirror, fan_out)
+    parts = (graph.edges, between, hashed)
+    edges = undirected(*(np.concatenate([getattr(e, f) for e in parts]) for f in ("src", "dst", "cos")))
     matched, match_sim = matches(graph, references, settings, fan_out)
     strong = edges.above(settings.threshold)
     if len(references):  # what a reference stands for takes no part in groups of this dataset
         free = (matched[strong.src] < 0) & (matched[strong.dst] < 0)
         strong = Edges(strong.src[free], strong.dst[free], strong.cos[free])
     components = components_of(len(graph.ids), strong, settings.threshold)
-    keeper, sim = _keepers(graph, strong, components, rank, settings, keeping, fan_out)
+    keeper, sim, labels = _keepers(graph, strong, components, rank, settings, fan_out)
+    if keeping is not None and labels is not None:
+        save_outcome(keeping.folder, labels, between)
     kept = Kept(keeper, sim, _facing(graph, keeper, settings))
     turned = None
     if turning is not None and settings.phash_radius is not None and settings.method == LEIDEN:
@@ -274,15 +275,15 @@ def _keepers(
     components: Components,
     rank: np.ndarray,
     settings: Settings,
-    keeping: Keeping | None,
     fan_out: FanOut,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Keeper and cosine to it of every row, and the community of each, named by its smallest row; -1 for loners."""
     space = graph.space
     if settings.method != LEIDEN:
         from . import methods
 
         rule = methods.components if settings.method == CONNECTED else methods.semdedup
-        return rule(space.stored, space.inverse, strong, rank, settings.threshold, settings.mirror)
+        return (*rule(space.stored, space.inverse, strong, rank, settings.threshold, settings.mirror), None)
     members, starts = components.members, components.offsets[:-1]
     # A component none of whose rows is new, and that lost none, is what it was: its communities stand.
     labels = graph.labels[members]
@@ -313,13 +314,12 @@ def _keepers(
         names[order] = part.members[order][np.flatnonzero(new)[np.cumsum(new) - 1]]
         labels = labels.copy()
         labels[of_member] = names
-    if keeping is not None:
-        every = np.full(len(graph.ids), -1)
-        every[members] = labels
-        save_labels(keeping.folder, every)
-    return keepers_of(
+    every = np.full(len(graph.ids), -1)
+    every[members] = labels
+    keeper, sim = keepers_of(
         space.stored, space.inverse, components, labels, rank, settings.threshold, settings.mirror
     )
+    return keeper, sim, every
 
 
 def _facing(graph: Graph, keeper: np.ndarray, settings: Settings) -> np.ndarray:

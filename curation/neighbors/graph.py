@@ -214,13 +214,20 @@ def grow(
     return Graph(all_ids, alive, first_new, space, all_edges, labels, quantizer, facts), row_of
 
 
-def save_labels(folder: Path, labels: np.ndarray) -> None:
-    """Keep the communities found, for the next run."""
+def save_outcome(folder: Path, labels: np.ndarray, more: Edges) -> None:
+    """Keep the communities found, and edges found besides the search, for the next run."""
     store = GraphFolder(folder)
     facts = store.read_facts()
     if facts is not None:
         store.append("labels.bin", 0, labels.astype(np.int64))
-        store.save(facts)
+        store.append("edges.bin", facts["edges"], _flat(more))
+        store.save({**facts, "edges": facts["edges"] + len(more)})
+
+
+def _flat(edges: Edges) -> np.ndarray:
+    flat = np.empty(len(edges), _EDGE)
+    flat["src"], flat["dst"], flat["cos"] = edges.src, edges.dst, edges.cos
+    return flat
 
 
 @dataclass(frozen=True, eq=False)
@@ -382,9 +389,7 @@ def _write(
     if codes.turned_cells is not None:
         store.append("turned_cells.bin", first_new, codes.turned_cells[first_new:])
     store.append("inverse.bin", first_new, inverse_norms(space.stored[first_new:]))
-    flat = np.empty(len(edges), _EDGE)
-    flat["src"], flat["dst"], flat["cos"] = edges.src, edges.dst, edges.cos
-    store.append("edges.bin", len(old.edges), flat)
+    store.append("edges.bin", len(old.edges), _flat(edges))
     (store.folder / "quantizer.bin").write_bytes(quantizer.to_bytes())
     store.save(
         {
