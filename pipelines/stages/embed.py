@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from zcurate.pipelines.context import StageContext
 
-VERSION = 2
+VERSION = 3
 
 
 class Config(BaseModel):

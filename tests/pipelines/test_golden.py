@@ -19,7 +19,7 @@ from zcurate.pipelines.view import View
 
 GOLDEN = Path(__file__).with_name("golden.json")
 STAGES = [
-    *("profile", "filter", "embed", "scores", "filter_scores", "dedup", "sampling"),
+    *("profile", "filter", "embed", "scores", "filter_scores", "dedup", "communities", "sampling"),
     *("ocr", "caption", "concepts", "balance"),
 ]
 
