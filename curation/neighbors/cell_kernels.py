@@ -63,7 +63,9 @@ def _widen_of(row, out):
             bits = out.view(np.uint32)
             for t in range(row.shape[0]):
                 h = np.uint32(row[t])
-                bits[t] = ((h & np.uint32(0x7FFF)) << np.uint32(13)) | ((h & np.uint32(0x8000)) << np.uint32(16))
+                bits[t] = ((h & np.uint32(0x7FFF)) << np.uint32(13)) | (
+                    (h & np.uint32(0x8000)) << np.uint32(16)
+                )
             for t in range(row.shape[0]):
                 out[t] *= np.float32(2.0**112)
 

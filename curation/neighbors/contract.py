@@ -24,7 +24,16 @@ def contract_identical(*keys: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     src, dst = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for values, valid in keys:
         rows = np.flatnonzero(valid)
-        _, first, inverse = np.unique(values[rows], return_index=True, return_inverse=True)
-        src.append(rows[first][inverse])
-        dst.append(rows)
+        order = rows[_sorting(values[rows])]  # equal values in the order of rows
+        again = np.flatnonzero(values[order][1:] == values[order][:-1]) + 1
+        src.append(order[again - 1])
+        dst.append(order[again])
     return component_labels(n, np.concatenate(src), np.concatenate(dst))
+
+
+def _sorting(values: np.ndarray) -> np.ndarray:
+    """int64 [n]: a stable order in which equal values are neighbors; 16-byte digests as two numbers, which is faster."""
+    if values.dtype != np.dtype("S16"):
+        return np.argsort(values, kind="stable")
+    halves = np.ascontiguousarray(values).view(np.uint64).reshape(-1, 2)
+    return np.lexsort((halves[:, 1], halves[:, 0]))

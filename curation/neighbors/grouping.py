@@ -143,9 +143,7 @@ def keepers_of(
     starts = np.concatenate(([0], np.flatnonzero(new) + 1, [len(members)]))
     bits = stored.view(np.uint16) if stored.dtype == np.float16 else stored
     o = orbits(mirror)
-    settle_communities(
-        bits, inverse, o.first, o.second, o.sign, members, starts, threshold, keeper, sim
-    )
+    settle_communities(bits, inverse, o.first, o.second, o.sign, members, starts, threshold, keeper, sim)
     return keeper, sim
 
 

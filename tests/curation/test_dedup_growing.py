@@ -27,7 +27,9 @@ def test_a_growing_and_shrinking_dataset_has_the_groups_of_a_new_one(tmp_path_fa
     for _ in range(4):
         at = np.flatnonzero(present)
         part = rows.take(pa.array(at))
-        grown = deduplicate(part, lambda p, at=at: vectors[at[p]], chosen, keeping=keeping, quantizer=quantizer)
+        grown = deduplicate(
+            part, lambda p, at=at: vectors[at[p]], chosen, keeping=keeping, quantizer=quantizer
+        )
         again = deduplicate(part, vectors[at], chosen, quantizer=grown.quantizer)
         assert by_id(part, grown.groups) == by_id(part, again.groups)
         assert grown.neighbors.equals(again.neighbors)
@@ -46,7 +48,13 @@ def test_rows_near_a_reference_are_dropped_for_it_and_stand_for_nobody():
     others = [reference([[0.0, -1, 0]], "a"), reference([[0.5, 0.5, 0.7], [1, -0.05, 0]], "b")]
     result = deduplicate(rows, vectors, Settings(0.95, 0.8, phash_radius=None), others)
     groups = result.groups.to_pylist()
-    assert [g["reason"] for g in groups] == ["in_reference", "in_reference", "unique", "keeper", "near_duplicate"]
+    assert [g["reason"] for g in groups] == [
+        "in_reference",
+        "in_reference",
+        "unique",
+        "keeper",
+        "near_duplicate",
+    ]
     assert groups[0]["keeper_id"] == groups[1]["keeper_id"] == b"ref%013d" % 1
     assert groups[0]["group_size"] == 2
     assert [g["keep"] for g in groups] == [False, False, True, True, False]
