@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from .shard import ShardMeta, read_table, serialize
 from .storage import ObjectInfo, Storage
 
 MARKER = "dataset.json"
+STAGE_CACHES = "_index/stages"
 FORMAT = 1
 
 
@@ -97,6 +100,16 @@ class Dataset:
         """Put one shard, whole or not at all."""
         data, meta = serialize(table, meta)
         return self.storage.put(f"{path}/{meta.shard}.parquet", data), meta
+
+    def stage_cache(self, name: str, folder: str) -> Path | None:
+        """Where a stage may keep files between runs that can be deleted at any time; None where not on local disk."""
+        root = self.storage.local
+        return root / STAGE_CACHES / name.replace("/", "__") / folder if root else None
+
+    def drop_stage_caches(self) -> None:
+        """Delete all of them, e.g. because samples in them were taken down."""
+        if self.storage.local:
+            shutil.rmtree(self.storage.local / STAGE_CACHES, ignore_errors=True)
 
     def groups(self) -> dict[str, list[str]]:
         """Group name -> its folders, of everything in the dataset but `samples`."""

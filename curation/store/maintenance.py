@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ..errors import DatasetError, ShardInvalidError
 from ..stage import ERROR
-from .dataset import Dataset
+from .dataset import STAGE_CACHES, Dataset
 from .index import SUFFIX, GroupIndex
 from .lineage import SAMPLES
 from .shard import read_table
@@ -104,6 +104,8 @@ def garbage(dataset: Dataset, used_paths: Iterable[str]) -> list[str]:
             found += [f"{path}/{o.name}" for o in dataset.storage.list(path)]
     live = {GroupIndex(dataset.storage, p).cache_path for p in used | {SAMPLES}}
     found += [f"_index/{o.name}" for o in dataset.storage.list("_index") if f"_index/{o.name}" not in live]
+    folders = {p.rsplit("/", 1)[-1] for p in used}
+    found += [o for o in dataset.storage.walk(STAGE_CACHES) if o.split("/")[3] not in folders]
     local = dataset.storage.local
     found += [str(p.relative_to(local)) for p in dataset.storage.temp_files()]
     return found

@@ -74,6 +74,7 @@ def take_down(dataset: Dataset, ids: Iterable[bytes], author: str, reason: str) 
                 index.add(shard, info, meta)
                 report.shards_rewritten += 1
         index.save()
+    dataset.drop_stage_caches()
     for path in dataset.storage.temp_files():  # what killed writers left may hold the rows too
         path.unlink(missing_ok=True)
     # Children of a shard are made anew as a whole: what shows a removed parent goes at once.

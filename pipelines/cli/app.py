@@ -8,7 +8,7 @@ import typer
 
 from zcurate.curation.errors import ConfigError, SourceError, UnsafeUriError, ZcurateError
 
-from . import auditing, builds, graphs, heads, looking, searching, upkeep
+from . import auditing, builds, graphs, heads, looking, sampling, searching, upkeep
 
 app = typer.Typer(
     name="zcurate",
@@ -19,7 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Build image datasets: profile, deduplicate, balance, caption, export. Try `zcurate demo`.",
 )
-for module in (auditing, builds, graphs, heads, looking, searching, upkeep):
+for module in (auditing, builds, graphs, heads, looking, sampling, searching, upkeep):
     module.register(app)
 
 

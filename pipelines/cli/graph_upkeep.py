@@ -94,7 +94,6 @@ def weight(
 
     Example: `zcurate graph weight Hanfu --set 4 --reason "campaign" --author lin`
     """
-    from zcurate.graph.journal import CHANGES, read, standing
     from zcurate.graph.store import Graph
     from zcurate.graph.upkeep import set_weight
     from zcurate.graph.upkeep import undo as undo_event
@@ -109,11 +108,10 @@ def weight(
         if value is not None:
             set_weight(opened, node, value, author_of(author, reason, date))
         elif take_back:
-            events = standing(read(graph / CHANGES))
-            here = [e for e in events if e["event"] == "weight" and e["concept"]["node"] == node]
-            if not here:
-                raise ConfigError(f"no weight of {concept!r} was set; see zcurate graph log")
-            undo_event(opened, here[-1]["id"], author_of(author, reason or "undone", date))
+            if node not in opened.overlay.manual_event:
+                raise ConfigError(f"no weight of {concept!r} is set; see zcurate graph log")
+            event = opened.overlay.manual_event[node]
+            undo_event(opened, event, author_of(author, reason or "undone", date))
         opened = Graph.open(graph)
         print(
             f"{opened.labels([node])[0]} #{node}: weight {opened.weight[node]:g}, graph version {opened.version}"

@@ -37,7 +37,10 @@ def build(
     ] = None,
     lists: Annotated[
         list[Path] | None,
-        typer.Option("--from", help="Title list or tab-separated link list, as SNAP's. Repeatable."),
+        typer.Option(
+            "--from",
+            help="Title list or tab-separated link list, as SNAP's, or a folder of them. Repeatable.",
+        ),
     ] = None,
     taxonomy: Annotated[
         list[Path] | None,
@@ -63,11 +66,11 @@ def build(
     from zcurate.graph.build import Sources
     from zcurate.graph.build import build as build_graph
 
-    from ..graphing import dump_pairs, errors_for_people
+    from ..graphing import dump_pairs, errors_for_people, list_files
 
     with errors_for_people():
         pairs, other = dump_pairs(dumps or [], lang or [])
-        sources = Sources(pairs, tuple(lists or ()), tuple(taxonomy or ()), other)
+        sources = Sources(pairs, *list_files(lists or [], taxonomy or []), other)
         tell = (lambda text: print(text, file=sys.stderr)) if as_json else print
         graph = build_graph(sources, out, update, max_depth, damping, tell)
     counts = graph.meta["counts"]

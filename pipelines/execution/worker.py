@@ -209,8 +209,7 @@ class DatasetInput:
         return self.dataset.read(path, "all") if "all" in self.dataset.index(path).metas else None
 
     def cache(self) -> Path | None:
-        root = self.dataset.storage.local
-        return root / "_index" / self.bound.spec.name / self.bound.folder if root else None
+        return self.dataset.stage_cache(self.bound.spec.name, self.bound.folder)
 
     def fan_out(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterable[Any]:
         # Without files that other processes can map, every array would have to be shipped.
