@@ -126,3 +126,17 @@ def scores(p: Postings, corpus: Corpus, k1: float = K1, b: float = B) -> np.ndar
         raise ValueError(f"BM25 needs k1 >= 0 and 0 <= b <= 1, got k1 = {k1}, b = {b}")
     relative = p.length[p.row] / max(corpus.mean_length, 1e-12)
     return corpus.idf[p.concept] * p.tf / (p.tf + k1 * (1 - b + b * relative))
+
+
+def length_scores(tags: np.ndarray, k1: float = K1, b: float = B) -> np.ndarray:
+    """float32 [n], in (0, 1]: what BM25 leaves of idf in an image with so many unique tags, over the most it leaves.
+
+    1 / (1 + k1 * (1 - b + b * tags / mean tags)) for images that have any; the larger the list, the less each
+    tag says. 1 for images without tags.
+    """
+    tags = np.asarray(tags, np.float64)
+    some = tags > 0
+    if not some.any():
+        return np.ones(len(tags), np.float32)
+    score = np.where(some, 1 / (1 + k1 * (1 - b + b * tags / tags[some].mean())), 0.0)
+    return np.where(some, score / score.max(), 1.0).astype(np.float32)

@@ -68,7 +68,9 @@ def test_mapped_files_are_opened_where_the_work_is(cluster, tmp_path):
     array.flush()
     extra = np.arange(20_000.0)
     expected = [summed(array, extra, i)[0] for i in range(50)]
-    found, _ = in_a_stage(cluster, partial(summed, np.load(tmp_path / "x.npy", mmap_mode="r"), extra), range(50))
+    found, _ = in_a_stage(
+        cluster, partial(summed, np.load(tmp_path / "x.npy", mmap_mode="r"), extra), range(50)
+    )
     assert [value for value, _ in found] == expected
 
 
@@ -105,7 +107,11 @@ def grouped(folder, fan_out):
     ids = pa.array([i.to_bytes(16, "big") for i in range(len(x))], pa.binary(16))
     rows = pa.table({"sample_id": ids, "content_id": ids, "pixel_hash": ids})
     result = deduplicate(
-        rows, x, Settings(0.95, 0.9, phash_radius=None, cells=64), keeping=Keeping(folder, "x"), fan_out=fan_out
+        rows,
+        x,
+        Settings(0.95, 0.9, phash_radius=None, cells=64),
+        keeping=Keeping(folder, "x"),
+        fan_out=fan_out,
     )
     return result.groups, result.neighbors, dict(result.figures)
 
