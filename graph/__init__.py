@@ -1,1 +1,1 @@
-"""Concepts: tags, rarity, sampling weights."""
+"""Concepts: the knowledge graph from dumps to weights, tags, rarity, budgets, sampling."""
