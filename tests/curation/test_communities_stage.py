@@ -140,26 +140,33 @@ def dataset(tmp_path_factory):
         "stages": {"profile": {}, "embed": {}, "dedup": {"threshold": 0.9999}},
     }
     (root / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    sets = ("--set", "resolutions=[1,20]", "--set", "k=5", "--engine", "inline")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        assert called(patch, "build", "recipe.yaml", "--engine", "inline") == 0
+        assert called(patch, "run", "communities", "ds", *sets) == 0
     return root
 
 
-def test_through_the_command_line(dataset, capsys, monkeypatch):
+def called(patch, *arguments):
+    """Exit code of a command run in this process."""
     from zcurate.pipelines.cli import main
 
+    patch.setattr(sys, "argv", ["zcurate", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as e:
+        return e.code or 0
+    return 0
+
+
+def test_through_the_command_line(dataset, capsys, monkeypatch):
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["zcurate", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as e:
-            code = e.code or 0
+        capsys.readouterr()
+        code = called(monkeypatch, *arguments)
         return code, "".join(capsys.readouterr())
 
     monkeypatch.chdir(dataset)
-    code, out = call("build", "recipe.yaml", "--engine", "inline")
-    assert code == 0, out
-    sets = ("--set", "resolutions=[1,20]", "--set", "k=5", "--engine", "inline")
-    assert call("run", "communities", "ds", *sets)[0] == 0
     view = open_view(str(dataset / "ds"))
     rows = [
         r
