@@ -1,0 +1,1 @@
+"""Renderers of slots: pure functions of a picture and a value, one family per file."""
