@@ -96,7 +96,7 @@ def clause(facts: Any, choose: Any) -> str:
     """One imperative clause, lower case, without a full stop. KeyError for what has no words."""
     own = _OWN.get(facts.type)
     if own is not None:
-        return own(facts, choose)
+        return " ".join(own(facts, choose).split())
     if facts.type.startswith("style.") and facts.type not in _FIXED:
         return choose(
             facts.key, ("turn the picture into {0}", "make it look like {0}", "restyle the image as {0}")
@@ -211,15 +211,13 @@ def _turn(facts: Any, choose: Any) -> str:
 def _count(facts: Any, choose: Any) -> str:
     if facts.before is None:
         where = PLACES.get(facts.place or "", "")
-        return (
-            choose(facts.key, ("add one more {0} {1}", "add another {0} {1}"))
-            .format(facts.target.en, where)
-            .strip()
-        )
+        name = facts.target.en.removesuffix(where).strip()
+        return choose(facts.key, ("add one more {0} {1}", "add another {0} {1}")).format(name, where).strip()
     where = PLACES.get(facts.place or "", "")
+    name = facts.source.en.removesuffix(where).strip()
     return (
         choose(facts.key, ("remove one {0}, the one {1}", "take away the {0} {1}"))
-        .format(facts.source.en, where)
+        .format(name, where)
         .strip()
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .color_names import ZH as COLORS
+
 PLACES = {
     "top left": "左上角",
     "top": "上方",
@@ -38,10 +40,6 @@ LIGHTS = {
     "side_left": "从左侧照来的光",
     "side_right": "从右侧照来的光",
     "overcast": "阴天的柔光",
-}
-COLORS = {
-    **{"red": "红色", "orange": "橙色", "yellow": "黄色", "green": "绿色", "cyan": "青色", "blue": "蓝色"},
-    **{"purple": "紫色", "pink": "粉色", "brown": "棕色", "black": "黑色", "white": "白色", "gray": "灰色"},
 }
 
 _FIXED: dict[str, tuple[str, ...]] = {
@@ -168,13 +166,13 @@ def _turn(facts: Any, choose: Any) -> str:
 
 def _count(facts: Any, choose: Any) -> str:
     where = PLACES.get(facts.place or "", "画面中")
+    referent = facts.target if facts.before is None else facts.source
+    name = referent.zh.removeprefix(f"{where}的")
     if facts.before is None:
-        name = facts.target
         return choose(facts.key, ("在{1}再加一{2}{0}", "在{1}多放一{2}{0}")).format(
-            name.zh, where, name.measure
+            name, where, referent.measure
         )
-    name = facts.source
-    return choose(facts.key, ("去掉{1}的那{2}{0}", "拿走{1}的一{2}{0}")).format(name.zh, where, name.measure)
+    return choose(facts.key, ("去掉{1}的那{2}{0}", "拿走{1}的一{2}{0}")).format(name, where, referent.measure)
 
 
 def _background(facts: Any, choose: Any) -> str:
@@ -255,7 +253,7 @@ _OWN = {
     ),
     "pixel.saturation": _more_or_less(("让色彩鲜艳{1}", "{0}提高饱和度"), ("让色彩淡{1}", "{0}降低饱和度")),
     "pixel.temperature": _more_or_less(
-        ("让色调偏暖{1}", "把白平衡{0}调暖"), ("让色调偏冷{1}", "把白平衡{0}调冷")
+        ("让色调偏暖{1}", "把白平衡{0}调暖"), ("让色调偏冷{1}", "把白平衡{0}调得偏冷")
     ),
     "pixel.sharpness": _more_or_less(("{0}锐化图片", "让画面锐利{1}"), ("{0}柔化图片", "让画面柔和{1}")),
     "pixel.gamma": _more_or_less(("{0}提亮中间调",), ("{0}压暗中间调",)),

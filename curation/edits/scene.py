@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 
 from .rendering import degrading, geometry, photometric, styles
+from .rendering.parts import BackgroundLayer, ExtractLayer, PartLayer
+from .rendering.sprites import ObjectLayer
 from .spec import EditSpec, State, Value
 
 #: Kinds of slots in the order in which they are drawn. Geometry comes last: it moves the finished picture.
@@ -22,12 +24,13 @@ ORDER = (
 class Layer(Protocol):
     """Draws all slots of one kind."""
 
-    def draw(self, rgb: np.ndarray, values: Mapping[str, Value], scene: Scene) -> np.ndarray:
+    def draw(self, rgb: np.ndarray, values: Mapping[str, Value], scene: Scene, state: State) -> np.ndarray:
         """The picture with the slots of this kind drawn.
 
         Args:
             rgb: (H, W, 3) uint8, what is below; not to be written to.
             values: name of the slot (after the `/`) -> value, never None.
+            state: the whole state, for layers that depend on each other.
         """
 
     def footprint(self, name: str, value: Value, scene: Scene) -> np.ndarray | None:
@@ -60,7 +63,7 @@ class Scene:
         by_kind = _by_kind(state)
         for kind in ORDER:
             if kind in by_kind:
-                rgb = self.layer(kind).draw(rgb, by_kind.pop(kind), self)
+                rgb = self.layer(kind).draw(rgb, by_kind.pop(kind), self, state)
         if by_kind:
             raise KeyError(f"no layer draws slots of kind {sorted(by_kind)}; there are {', '.join(ORDER)}")
         return rgb
@@ -134,7 +137,7 @@ class _Tones:
 
     renderers: Mapping[str, Any]
 
-    def draw(self, rgb: np.ndarray, values: Mapping[str, Value], scene: Scene) -> np.ndarray:
+    def draw(self, rgb: np.ndarray, values: Mapping[str, Value], scene: Scene, state: State) -> np.ndarray:
         unknown = sorted(set(values) - set(self.renderers))
         if unknown:
             raise KeyError(f"no renderer for {unknown}; there are {', '.join(self.renderers)}")
@@ -153,7 +156,7 @@ class _Whole:
 
     function: Any
 
-    def draw(self, rgb: np.ndarray, values: Mapping[str, Value], scene: Scene) -> np.ndarray:
+    def draw(self, rgb: np.ndarray, values: Mapping[str, Value], scene: Scene, state: State) -> np.ndarray:
         (value,) = values.values()
         return self.function(rgb, value)
 
@@ -161,12 +164,16 @@ class _Whole:
         return None
 
 
-#: Layers that need nothing of the scene.
+#: Layers that come with every scene; what they draw from lies in its assets.
 LAYERS: Mapping[str, Layer] = {
     "photometric": _Tones(photometric.RENDERERS),
     "pixel": _Tones(degrading.RENDERERS),
     "style": _Whole(styles.render),
     "geometry": _Whole(geometry.render),
+    "object": ObjectLayer(),
+    "part": PartLayer(),
+    "extract": ExtractLayer(),
+    "background": BackgroundLayer(),
 }
 
 

@@ -123,7 +123,6 @@ def _tasks() -> list[Task]:
 TASKS: Mapping[str, Task] = {task.id: task for task in _tasks()}
 
 _OBJECT = (
-    ("object.replace", ("sprite",)),
     ("object.move", ("x", "y")),
     ("object.resize", ("scale",)),
     ("object.turn", ("flip", "rotation")),
@@ -187,7 +186,11 @@ def _object(name: str, before: Value, after: Value) -> tuple[str, ...]:
         return ("object.add",)
     if after is None:
         return ("object.remove",)
-    return _differing(_OBJECT, before, after)
+    if before.get("sprite") != after.get("sprite"):
+        # Another thing has its own color and size; only its place can still be compared.
+        moved = any(canonical(before.get(k)) != canonical(after.get(k)) for k in ("x", "y"))
+        return ("object.replace", "object.move") if moved else ("object.replace",)
+    return _posed(before, after)
 
 
 def _part(name: str, before: Value, after: Value) -> tuple[str, ...]:
@@ -197,7 +200,18 @@ def _part(name: str, before: Value, after: Value) -> tuple[str, ...]:
         return ("object.remove",)
     if before.get("removed"):
         return ("object.add",)
-    return _differing(_OBJECT, before, after)
+    return _posed(before, after)
+
+
+def _posed(before: Value, after: Value) -> tuple[str, ...]:
+    """Types of a thing in two poses. What grows where it stands has moved its center, but nobody would say so."""
+    types = _differing(_OBJECT, before, after)
+    if "object.resize" in types and "object.move" in types and {"x", "y"} <= set(before) & set(after):
+        growth = abs(float(after.get("scale", 1)) - float(before.get("scale", 1))) / 2 + 1e-3
+        still = abs(float(after["x"]) - float(before["x"])) < 0.01
+        if still and abs(float(after["y"]) - float(before["y"])) <= growth:
+            return tuple(t for t in types if t != "object.move")
+    return types
 
 
 def _text(name: str, before: Value, after: Value) -> tuple[str, ...]:

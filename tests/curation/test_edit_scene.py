@@ -47,7 +47,7 @@ STATES = st.fixed_dictionaries({}, optional=SLOTS)
 class Patches:
     """A layer of flat squares: `object/K` = {x, y, side} in px."""
 
-    def draw(self, rgb, values, scene):
+    def draw(self, rgb, values, scene, state):
         rgb = rgb.copy()
         for name, value in values.items():
             rgb[self.footprint(name, value, scene)] = (250, 10, 200)
