@@ -335,10 +335,4 @@ def _located(referent: Referent, value: Mapping[str, Any]) -> Referent:
 
 
 def _colored(referent: Referent, color: str | None) -> Referent:
-    """A name with its color in front, in place of the one it had."""
-    if color is None:
-        return referent
-    en, zh = referent.en, referent.zh
-    if referent.color is not None:
-        en, zh = en.removeprefix(f"{referent.color} "), zh.removeprefix(FOCAL_ZH[referent.color])
-    return replace(referent, en=f"{color} {en}", zh=f"{FOCAL_ZH[color]}{zh}", color=color)
+    return referent if color is None else referent.colored(color)

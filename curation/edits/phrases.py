@@ -7,9 +7,10 @@ several phrasings is taken depends on the caller's choice function alone, so tha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import phrases_en, phrases_zh
+from .color_names import ZH as COLORS
 from .spec import Change, EditSpec, State, Value
 from .taxonomy import types_of
 
@@ -39,6 +40,13 @@ class Referent:
     measure: str = "个"
     plural: bool = False
     color: str | None = None
+
+    def colored(self, color: str) -> Referent:
+        """The name with a color in front, in place of the one it had."""
+        en, zh = self.en, self.zh
+        if self.color is not None:
+            en, zh = en.removeprefix(f"{self.color} "), zh.removeprefix(COLORS[self.color])
+        return replace(self, en=f"{color} {en}", zh=f"{COLORS[color]}{zh}", color=color)
 
 
 @dataclass(frozen=True)
