@@ -241,6 +241,10 @@ _NEED_OBJECTS = frozenset(
 )
 
 
+_COLORLESS = frozenset(("sketch", "emboss", "duotone"))
+_COLOR_SLOTS = frozenset(("photometric/temperature", "photometric/saturation"))
+
+
 def _kind(expert: Expert) -> str:
     return expert.types[0].partition(".")[0]
 
@@ -252,6 +256,9 @@ def _sensible(state: State) -> bool:
         return False
     if "background" in kinds and "part" in kinds and (state["part/0"] or {}).get("removed"):
         return False
+    colorless = state.get("photometric/grey") or (state.get("style/0") or {}).get("name") in _COLORLESS
+    if colorless and any(s in _COLOR_SLOTS for s in state):
+        return False  # a change of color nobody could see
     faults = [s for s in state if s.startswith("pixel/")]
     return len(faults) <= 1 and not (faults and "style" in kinds)
 

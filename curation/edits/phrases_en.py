@@ -50,7 +50,7 @@ _FIXED: dict[str, tuple[str, ...]] = {
     "object.remove": ("remove {the_source}", "take {the_source} out of the picture", "erase {the_source}"),
     "object.replace": ("replace {the_source} with {a_target}", "swap {the_source} for {a_target}"),
     "object.extract": (
-        "cut out {the_source} and put it on a plain {ground} background",
+        "cut out {the_source} and put {it} on a plain {ground} background",
         "extract {the_source} onto a plain {ground} background",
     ),
     "attr.color": (
@@ -152,6 +152,7 @@ class _Values:
         facts = self._facts
         return {
             "the_source": lambda: the(facts.source),
+            "it": lambda: "them" if facts.source.plural else "it",
             "a_target": lambda: a(facts.target),
             "ground": lambda: facts.after["ground"],
             "color": lambda: facts.color,

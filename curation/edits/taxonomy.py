@@ -35,6 +35,11 @@ class Task:
     area: tuple[float, float] = (0.0005, 1.0)
 
     @property
+    def invents(self) -> bool:
+        """The target shows what the source does not hold (color, detail, what was hidden): one right answer of many."""
+        return self.id in _INVENTING
+
+    @property
     def group(self) -> str:
         return self.id.partition(".")[0]
 
@@ -119,6 +124,11 @@ def _tasks() -> list[Task]:
         Task("foreign.edit", None, "foreign.edit", NONE, True),
     ]
 
+
+_INVENTING = frozenset(
+    "object.add object.replace object.count scene.background pixel.colorize pixel.deblur pixel.denoise pixel.restore "
+    "pixel.upscale style.to_photo style.change reference.sketch geometry.outpaint text.add text.replace".split()
+)
 
 TASKS: Mapping[str, Task] = {task.id: task for task in _tasks()}
 

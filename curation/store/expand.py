@@ -1,7 +1,8 @@
 """Child datasets: what an expanding stage makes of a shard, as samples of a dataset of its own.
 
-A child lies at `_children/STAGE/FOLDER/` in its parent. Its shards have the parents' names; the
-bytes of the children of one shard are one tar archive, put before the shard that points into it.
+A child lies at `_children/STAGE/FOLDER/` in its parent. Its shards have the parents' names; the bytes of the children
+of one shard are one tar archive, put before the shard that points into it. Tables about them (`_tables/NAME/SHARD`)
+are put before it too: where the sample list is, all else is.
 """
 
 from __future__ import annotations
@@ -59,9 +60,13 @@ def run_expand_shard(
     given = read_input(dataset, bound, shard, base)
     todo = np.flatnonzero(~np.isin(given.positions, list(quarantined)))
     parents, shifted = given.table.take(todo), ShardMonitor(monitor, given.positions[todo])
-    children = stage.expand(parents, shifted).samples.to_pylist() if len(parents) else []
+    made = stage.expand(parents, shifted) if len(parents) else None
+    children = made.samples.to_pylist() if made else []
     monitor.start(-1, -1)
     _make_child(dataset, bound, root)
+    facts = (bound.stage_facts, bound.fingerprint, bound.lineage, dict(inputs))
+    for name, table in (made.tables if made else {}).items():
+        dataset.commit(f"{root}/_tables/{name}", table, ShardMeta(name, shard, *facts))
     archive = f"blobs/{shard}.tar"
     tar, places = _archive([(c["key"], c["bytes"]) for c in children])
     dataset.storage.put(f"{root}/{archive}", tar)

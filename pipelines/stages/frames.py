@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
 _PLACE = ("source", "uri", "container", "member", "offset", "length")
-_SCHEMA = pa.schema(
+#: Columns of `Expansion.samples`.
+CHILD_COLUMNS = pa.schema(
     [
         ("parent_ids", pa.list_(pa.binary(16))),
         ("key", pa.string()),
@@ -87,7 +88,7 @@ class FramesStage:
                         "license": row["samples.license"],
                     }
                 )
-        return Expansion(pa.Table.from_pylist(rows, schema=_SCHEMA))
+        return Expansion(pa.Table.from_pylist(rows, schema=CHILD_COLUMNS))
 
 
 def build(config: Config, ctx: StageContext) -> ExpandStage:

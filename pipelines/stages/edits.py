@@ -1,0 +1,193 @@
+"""Stage `edits`: pictures become groups of edited versions, and every group a table of instructed, judged pairs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import xxhash
+from pydantic import BaseModel, ConfigDict, Field
+
+from zcurate.curation.edits.library import Library, build_library
+from zcurate.curation.edits.making import Maker, Plan
+from zcurate.curation.edits.tables import PAIRS, VERSIONS, pair_rows, table_of, version_key, version_rows
+from zcurate.curation.edits.things import referent_of
+from zcurate.curation.errors import ConfigError, SampleError
+from zcurate.curation.stage import ExpandStage, Expansion, Resources, RowMonitor, StageSpec, iter_rows
+
+from ..decisions import deciding
+from .caption import metadata_of
+from .frames import CHILD_COLUMNS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zcurate.pipelines.context import StageContext
+
+VERSION = 1
+_PLACE = ("source", "uri", "container", "member", "offset", "length")
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+class Config(BaseModel):
+    """Settings of the edits stage."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    versions: int = Field(4, ge=1, le=12, description="edited versions per picture; N give N(N+1) pairs")
+    mixed_share: float = Field(0.25, ge=0, le=1, description="share of versions that join two experts")
+    chained_share: float = Field(0.35, ge=0, le=1, description="share of versions made from another version")
+    most_changes: int = Field(3, ge=1, description="changes one pair may hold")
+    cap: int | None = Field(None, ge=1, description="pairs per group at most")
+    max_side_px: int = Field(768, ge=64, description="longer pictures are reduced to this first")
+    share: float = Field(
+        1.0, gt=0, le=1, description="share of selected pictures that get a group, by hash of their id"
+    )
+    validation_share: float = Field(0.02, ge=0, le=0.5, description="share of groups in the validation split")
+    weights: dict[str, float] = Field(
+        {}, description="expert -> how often it is tried; 0 for never, 1 by default"
+    )
+    sprites: list[str] = Field(
+        [],
+        description="folders of things to set into pictures: alpha PNGs, or photographs on plain ground; "
+        "their folders' names say what they show",
+    )
+    most_sprites: int = Field(200, ge=1, description="sprites kept")
+    seed: int = Field(0, ge=0, description="of all choices, with the picture's id")
+
+
+class EditsStage:
+    """Expanding stage: the children are the versions, beside them the tables `versions` and `pairs`."""
+
+    def __init__(self, config: Config, ctx: StageContext) -> None:
+        self._config, self._ctx = config, ctx
+        for folder in config.sprites:
+            if not Path(folder).expanduser().is_dir():
+                raise ConfigError(f"edits.sprites: {folder!r} is no folder on this machine")
+        self._maker: Maker | None = None
+        self.spec = StageSpec(
+            name="edits",
+            version=VERSION,
+            reads=(
+                *(f"samples.{c}" for c in (*_PLACE, "key", "text", "metadata", "origin", "license")),
+                "profile.content_id",
+            ),
+            outputs={},
+            config=config.model_dump(exclude={"sprites"}),
+            models={
+                f"sprites{i}": ctx.identity(f"sprites:{folder}") for i, folder in enumerate(config.sprites)
+            },
+            where=deciding(ctx.groups),
+            resources=Resources(memory_bytes=2 << 30, row_deadline_s=120.0),
+        )
+
+    def setup_node(self) -> None:
+        pass
+
+    def setup(self) -> None:
+        config = self._config
+        self._blobs = self._ctx.blobs()
+        plan = Plan(
+            versions=config.versions,
+            mixed_share=config.mixed_share,
+            chained_share=config.chained_share,
+            max_side_px=config.max_side_px,
+            most_changes=config.most_changes,
+            cap=config.cap,
+            weights=config.weights,
+            seed=config.seed,
+        )
+        self._maker = Maker(plan, sprite_library(config.sprites, config.most_sprites))
+
+    def expand(self, table: pa.Table, monitor: RowMonitor) -> Expansion:
+        """A picture that cannot be read or is too small has no versions; its profile row tells more."""
+        if self._maker is None:
+            self.setup()
+        samples: list[dict[str, Any]] = []
+        versions: list[Mapping[str, Any]] = []
+        pairs: list[Mapping[str, Any]] = []
+        for i, row in enumerate(iter_rows(table)):
+            monitor.start(i, i)
+            key = row["sample_id"].hex()
+            if (
+                xxhash.xxh3_64_intdigest(f"edits|{self._config.seed}|{key}".encode()) / 2**64
+                >= self._config.share
+            ):
+                continue
+            try:
+                group = self._maker.make(self._picture(row), key, label_of(row))
+            except (SampleError, ValueError):
+                continue
+            for number, version in enumerate(group.versions):
+                real = number == 0
+                samples.append(
+                    {
+                        "parent_ids": [row["sample_id"]],
+                        "key": version_key(group, number),
+                        "bytes": version.png,
+                        "text": row["samples.text"] if real else None,
+                        "metadata": json.dumps({"group_id": key, "version": number}),
+                        "origin": row["samples.origin"] if real else "rendered",
+                        "license": row["samples.license"],
+                    }
+                )
+            versions += version_rows(group)
+            pairs += pair_rows(group, self._config.validation_share)
+        return Expansion(
+            pa.Table.from_pylist(samples, schema=CHILD_COLUMNS),
+            {"versions": table_of(versions, VERSIONS), "pairs": table_of(pairs, PAIRS)},
+        )
+
+    def _picture(self, row: Mapping[str, Any]) -> np.ndarray:
+        from zcurate.curation.profile.decode import decode
+
+        return decode(self._blobs.read(*(row[f"samples.{c}"] for c in _PLACE))).rgb
+
+
+def label_of(row: Mapping[str, Any]) -> str | None:
+    """A class label for what a picture shows: its metadata's, its short alt text, or the name of its folder."""
+    metadata = metadata_of(row["samples.metadata"]) or {}
+    folder = (row["samples.key"] or "").replace("\\", "/").rsplit("/", 2)
+    told = (*(metadata.get(k) for k in ("class", "label", "category")), row["samples.text"])
+    for label in (*told, folder[-2] if len(folder) > 1 else None):
+        if isinstance(label, str) and referent_of(label) is not None:
+            return label
+    return None
+
+
+def sprite_library(folders: list[str], most: int) -> Library:
+    """Sprites of the pictures below some folders, labelled by the folder each lies in."""
+    return build_library(_labelled(folders), most) if folders else Library()
+
+
+def _labelled(folders: list[str]) -> Iterator[tuple[np.ndarray, str]]:
+    import numpy as np
+    from PIL import Image
+
+    from zcurate.curation.profile.decode import decode
+
+    for folder in folders:
+        root = Path(folder).expanduser()
+        for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in _PICTURES and p.is_file()):
+            label = re.sub(r"[-_\d]+$", "", path.parent.name if path.parent != root else path.stem)
+            if referent_of(label) is None:
+                continue
+            data = path.read_bytes()
+            try:
+                rgb = decode(data).rgb
+            except SampleError:
+                continue
+            if path.suffix.lower() == ".png":
+                with Image.open(path) as image:
+                    if image.mode in ("RGBA", "LA", "PA") and image.size == (rgb.shape[1], rgb.shape[0]):
+                        yield np.asarray(image.convert("RGBA")), label
+                        continue
+            yield rgb, label
+
+
+def build(config: Config, ctx: StageContext) -> ExpandStage:
+    return EditsStage(config, ctx)
