@@ -86,12 +86,17 @@ class Group:
 
 
 class Maker:
-    """Makes groups. Holds the experts; the same picture, id and plan give the same bytes wherever it runs."""
+    """Makes groups. Holds the experts; the same picture, id and plan give the same bytes wherever it runs.
 
-    def __init__(self, plan: Plan, library: Library, limits: Limits | None = None):
+    `more`: experts beside the built-in ones, e.g. `foreign.Foreign` or those of rendered text.
+    """
+
+    def __init__(
+        self, plan: Plan, library: Library, limits: Limits | None = None, more: Sequence[Expert] = ()
+    ):
         self.plan, self.library, self.limits = plan, library, limits or Limits()
         self._backgrounds = plain_backgrounds()
-        known = [*tone_experts(), *object_experts(library), *part_experts()]
+        known = [*tone_experts(), *object_experts(library), *part_experts(), *more]
         unknown = sorted(set(plan.weights) - {e.name for e in known})
         if unknown:
             raise ValueError(

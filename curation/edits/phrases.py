@@ -80,7 +80,9 @@ def instruct(
     for type_, change in merged(spec, source):
         facts = Facts(type_, change, names.source.get(change.slot), names.target.get(change.slot))
         try:
-            clause = words.clause(facts, choose)
+            clause = (
+                words.clause(facts, choose) if not change.slot.startswith("image/") else words.foreign(facts)
+            )
         except (KeyError, AttributeError, TypeError) as e:
             raise UnspeakableError(
                 f"{type_} of slot {change.slot!r} has no words in {language}: {e!r}"

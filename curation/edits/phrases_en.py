@@ -300,9 +300,11 @@ def _straighten(facts: Any, choose: Any) -> str:
     )
 
 
-def _foreign(facts: Any, choose: Any) -> str:
-    """What was done elsewhere has its own words; the way back has none."""
-    text = ((facts.after or {}).get("instruction") or {})["en"].strip()
+def foreign(facts: Any) -> str:
+    """What was done elsewhere has its own words, towards it; KeyError for the way back and between two of them."""
+    if facts.before is not None:
+        raise KeyError("the way back from a version made elsewhere")
+    text = facts.after["instruction"]["en"].strip()
     return text[0].lower() + text[1:].rstrip(". ")
 
 
@@ -341,5 +343,4 @@ _OWN = {
     "geometry.rotate": _rotate,
     "geometry.flip": _flip,
     "geometry.straighten": _straighten,
-    "foreign.edit": _foreign,
 }

@@ -234,8 +234,11 @@ def _straighten(facts: Any, choose: Any) -> str:
     )
 
 
-def _foreign(facts: Any, choose: Any) -> str:
-    return ((facts.after or {}).get("instruction") or {})["zh"].strip().rstrip("。 ")
+def foreign(facts: Any) -> str:
+    """在别处完成的编辑自带说法；没有返回的说法。"""
+    if facts.before is not None:
+        raise KeyError("the way back from a version made elsewhere")
+    return facts.after["instruction"]["zh"].strip().rstrip("。 ")
 
 
 _OWN = {
@@ -262,5 +265,4 @@ _OWN = {
     "geometry.rotate": _rotate,
     "geometry.flip": _flip,
     "geometry.straighten": _straighten,
-    "foreign.edit": _foreign,
 }

@@ -12,6 +12,7 @@ import numpy as np
 from .rendering import degrading, geometry, photometric, styles
 from .rendering.parts import BackgroundLayer, ExtractLayer, PartLayer
 from .rendering.sprites import ObjectLayer
+from .rendering.versions import ImageLayer
 from .spec import EditSpec, State, Value
 
 #: Kinds of slots in the order in which they are drawn. Geometry comes last: it moves the finished picture.
@@ -51,7 +52,7 @@ class Scene:
     key: str
     base: np.ndarray
     layers: Mapping[str, Layer] = field(default_factory=dict)
-    assets: Mapping[str, Any] = field(default_factory=dict)
+    assets: dict[str, Any] = field(default_factory=dict)
 
     def render(self, state: State) -> np.ndarray:
         """(H', W', 3) uint8, the picture in a state. Geometry may change its size.
@@ -170,6 +171,7 @@ LAYERS: Mapping[str, Layer] = {
     "pixel": _Tones(degrading.RENDERERS),
     "style": _Whole(styles.render),
     "geometry": _Whole(geometry.render),
+    "image": ImageLayer(),
     "object": ObjectLayer(),
     "part": PartLayer(),
     "extract": ExtractLayer(),
