@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 
@@ -19,8 +20,9 @@ class ImagePart:
 
     data: bytes
 
-    @property
+    @cached_property
     def digest(self) -> str:
+        """sha256 (hex) of the bytes; pictures are hashed once, however often they are asked about."""
         return hashlib.sha256(self.data).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +26,13 @@ class CaptionRequest:
         sharpness: variance of the Laplacian of Gaussian less noise, levels^2; None if not measured.
         frames: pictures in the file.
         seed: of the recipe.
+        original: the picture in more pixels than the thumbnail, upright (Exif orientation applied), encoded as
+            JPEG, PNG or WebP, or a function that gives it; None where there is none. A model reads lettering
+            from it: in a thumbnail most is too small. A function is called once per image, just before asking.
+        ocr_engine: what read `ocr`, as the `ocr` table says; None where that stage did not run, so that an empty
+            `ocr` means nothing.
+        embedded: what the file says about itself, by column of the `metadata` table (title, caption, keywords, place,
+            creator, taken_at...).
     """
 
     sample_id: bytes
@@ -39,6 +47,9 @@ class CaptionRequest:
     sharpness: float | None = None
     frames: int = 1
     seed: int = 0
+    original: bytes | Callable[[], bytes] | None = None
+    ocr_engine: str | None = None
+    embedded: Mapping[str, Any] | None = None
 
 
 class Vlm(Protocol):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LANGUAGES = ("en", "zh")
+KINDS = ("long", "medium", "short", "tags", "user_prompts")
 
 #: Spans whose language is not the caption's: quoted lettering, and names kept as they came.
 _FOREIGN = re.compile(r'"[^"]*"|“[^”]*”|‘[^’]*’|《[^》]*》')
@@ -60,33 +61,123 @@ class Captions:
 
 
 @dataclass(frozen=True)
-class CaptionRecord:
-    """Both languages of one image, and who wrote them. A `placeholder` was not written by a model."""
+class OcrString:
+    """One string of lettering as the captioning model read it; independent of the `ocr` stage's reading.
 
-    en: Captions
-    zh: Captions
+    Attributes:
+        text: characters as they stand in the picture, never translated or corrected.
+        lang: of the lettering, as a BCP 47 code (`zh`, `en`, `ja`...); `und` where the model does not say.
+        kind: "content", or "watermark" for marks laid over the picture.
+        legible: False for a string that the model could read in part only; it need not stand in captions.
+        carrier: what it is written on (sign, shirt, screen, page...), in English.
+        cell: place in a 3 x 3 grid, such as `top-left`; None where the model does not say.
+        box: (x0, y0, x1, y1) as fractions of width and height, where the model family gives usable boxes.
+    """
+
+    text: str
+    lang: str = "und"
+    kind: str = "content"
+    legible: bool = True
+    carrier: str | None = None
+    cell: str | None = None
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Entity:
+    """Something with a name of its own. `source`: visual (recognized), metadata (named there only), both.
+
+    Attributes:
+        en, zh: its name in each language; "" where the model gave none.
+        kind: person, place, organization, brand, product, work, character, event, species, food or other.
+    """
+
+    en: str
+    zh: str
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True)
+class PromptPlan:
+    """What one simulated user prompt was told to be, drawn before the model wrote it.
+
+    Attributes:
+        language: en or zh.
+        keep: elements it may mention, from subject, attribute, place, style, text.
+        register: how it is put: keywords, phrase, sentence, command or casual.
+    """
+
+    language: str
+    keep: tuple[str, ...]
+    register: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a model's captions came about.
+
+    Attributes:
+        pack: prompts used, as `family: name@version ...`.
+        prompt_sha: sha256 (hex) over the hashes of these prompts.
+        seed: of the last answer, as given to the engine.
+        finish_reason: of the last answer.
+        tokens_in, tokens_out: over all answers for this image; None where the engine does not say.
+        attempts: answers drawn for this image, over all calls.
+        failures: reason of each answer that could not be used (`captioner.answers.REASONS`), in order.
+        repaired: what was put right without asking again, sorted.
+        warnings: what a reader should know, as `name` or `name: detail`.
+    """
+
+    pack: str
+    prompt_sha: str
+    seed: int | None
+    finish_reason: str
+    tokens_in: int | None
+    tokens_out: int | None
+    attempts: int
+    failures: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaptionRecord:
+    """What was written about one image, and who wrote it. A `placeholder` was not written by a model.
+
+    A language that was not asked for is None. `ocr`, `entities`, `plans` and `provenance` are None where the
+    engine has none (`template`); an empty `ocr` says that the model found no lettering.
+    """
+
+    en: Captions | None
+    zh: Captions | None
     engine: str
     model: str
     placeholder: bool
     schema_version: int = SCHEMA_VERSION
+    ocr: tuple[OcrString, ...] | None = None
+    entities: tuple[Entity, ...] | None = None
+    plans: tuple[PromptPlan, ...] | None = None
+    provenance: Provenance | None = None
 
     def row(self) -> dict[str, Any]:
         """Values of `ARROW_SCHEMA`."""
         values: dict[str, Any] = {}
         for language, captions in (("en", self.en), ("zh", self.zh)):
-            values |= {
-                f"{language}_long": captions.long,
-                f"{language}_medium": captions.medium,
-                f"{language}_short": captions.short,
-                f"{language}_tags": list(captions.tags),
-                f"{language}_user_prompts": list(captions.user_prompts),
-            }
-        return values | {
+            for kind in KINDS:
+                value = getattr(captions, kind, None)
+                values[f"{language}_{kind}"] = list(value) if isinstance(value, tuple) else value
+        values |= {
             "engine": self.engine,
             "model": self.model,
             "placeholder": self.placeholder,
             "schema_version": self.schema_version,
         }
+        for name in ("ocr", "entities", "plans"):
+            items = getattr(self, name)
+            values[name] = None if items is None else [asdict(item) for item in items]
+        told = asdict(self.provenance) if self.provenance else {}
+        return values | {f.name: told.get(f.name) for f in fields(Provenance)}
 
 
 def _field(name: str, type_: pa.DataType, meaning: str) -> pa.Field:
@@ -105,6 +196,21 @@ def _caption_fields(language: str) -> list[pa.Field]:
     ]
 
 
+_STRING, _STRINGS = pa.string(), pa.list_(pa.string())
+_OCR = pa.struct(
+    [
+        pa.field("text", _STRING),
+        pa.field("lang", _STRING),
+        pa.field("kind", _STRING),
+        pa.field("legible", pa.bool_()),
+        pa.field("carrier", _STRING),
+        pa.field("cell", _STRING),
+        pa.field("box", pa.list_(pa.float32())),
+    ]
+)
+_ENTITY = pa.struct([pa.field(name, _STRING) for name in ("en", "zh", "kind", "source")])
+_PLAN = pa.struct([pa.field("language", _STRING), pa.field("keep", _STRINGS), pa.field("register", _STRING)])
+
 ARROW_SCHEMA = pa.schema(
     [
         *_caption_fields("en"),
@@ -113,6 +219,21 @@ ARROW_SCHEMA = pa.schema(
         _field("model", pa.string(), "model behind the engine, with revision"),
         _field("placeholder", pa.bool_(), "not written by a model; left out of exports unless asked for"),
         _field("schema_version", pa.int32(), "version of this record"),
+        _field("ocr", pa.list_(_OCR), "lettering as the captioning model read it; box in fractions of side"),
+        _field("entities", pa.list_(_ENTITY), "named things; source is visual, metadata or both"),
+        _field(
+            "plans", pa.list_(_PLAN), "what the simulated user prompts were told to mention, in their order"
+        ),
+        _field("pack", _STRING, "prompts used: family, names and versions"),
+        _field("prompt_sha", _STRING, "sha256 over the texts of the prompts used"),
+        _field("seed", pa.int64(), "seed of the last answer"),
+        _field("finish_reason", _STRING, "stop reason of the last answer"),
+        _field("tokens_in", pa.int64(), "tokens read by the model, over all answers"),
+        _field("tokens_out", pa.int64(), "tokens written by the model, over all answers"),
+        _field("attempts", pa.int32(), "answers drawn for this image, over all calls"),
+        _field("failures", _STRINGS, "reasons of the answers that could not be used"),
+        _field("repaired", _STRINGS, "what was put right without asking again"),
+        _field("warnings", _STRINGS, "what remains doubtful"),
     ]
 )
 
@@ -135,6 +256,8 @@ def validate(
     limits = limits or Limits()
     names = sorted(names, key=len, reverse=True)
     for language, captions in (("en", record.en), ("zh", record.zh)):
+        if captions is None:
+            continue
         _check_language(language, captions, names, limits)
         opening, closing = QUOTES[language]
         for text in lettering:

@@ -1,4 +1,4 @@
-"""A recognized line of text, its script, and the order in which lines are read."""
+"""A recognized line of text and its script."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Protocol
 import numpy as np
 
 CONTENT, WATERMARK = "content", "watermark"
-
-#: Two boxes are on one line when they overlap vertically by at least this share of the lower one.
-SAME_LINE_OVERLAP = 0.5
 
 
 class OcrError(ValueError):
@@ -90,31 +87,3 @@ def _char_script(char: str) -> str | None:
     if code < 0x0250 or 0x1E00 <= code <= 0x1EFF or 0xFF21 <= code <= 0xFF5A:
         return "latin"
     return "other"
-
-
-def reading_order(lines: list[OcrLine]) -> list[OcrLine]:
-    """Lines sorted as they are read: rows from the top down, left to right within a row.
-
-    A row gathers boxes whose vertical overlap with the row's first (topmost) box is at least half
-    the height of the lower of the two. Columns of a page are not told apart: they are read across.
-    Equal boxes are ordered by text, so that the result does not depend on the input order.
-    """
-    rest = sorted(lines, key=lambda line: (line.box[1], line.box[0], line.box[3], line.box[2], line.text))
-    ordered: list[OcrLine] = []
-    while rest:
-        _, top, _, bottom = rest[0].box
-        row, later = [rest[0]], []
-        for line in rest[1:]:
-            overlap = min(bottom, line.box[3]) - max(top, line.box[1])
-            lower = min(bottom - top, line.box[3] - line.box[1])
-            same = overlap > 0 and overlap >= SAME_LINE_OVERLAP * lower and _similar(rest[0], line)
-            (row if same else later).append(line)
-        ordered += sorted(row, key=lambda line: (line.box[0], line.box[1], line.text))
-        rest = later
-    return ordered
-
-
-def _similar(a: OcrLine, b: OcrLine) -> bool:
-    """Heights within a factor 3: a tall headline beside a paragraph must not swallow its lines."""
-    heights = sorted((a.box[3] - a.box[1], b.box[3] - b.box[1]))
-    return heights[1] <= 3 * heights[0]

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .lines import OcrError, OcrLine, reading_order, script_of
+from . import large
+from .lines import OcrError, OcrLine, script_of
+from .order import reading_order
+from .spaces import keep_spaces
 from .watermark import mark_watermarks
 
 #: Role -> (file in the wheel, SHA-256). Another file would read differently, so it is refused.
@@ -29,6 +32,9 @@ MODEL_FILES = {
     ),
 }
 INSTALL_HINT = "install it with: pip install 'rapidocr==3.10.*' onnxruntime"
+
+#: Raised whenever our own part of the reading (spaces, order, crops) changes the lines of some image.
+READING_VERSION = 2
 
 #: A picture at least this elongated in which no text is found may be a crop of a single line, with
 #: no margin for the detector to see; its recognizer is asked directly, and believed only when sure.
@@ -49,7 +55,8 @@ class RapidOcr:
 
     Args:
         threads: ONNX Runtime threads. Results do not depend on it within one CPU class.
-        max_side_px: larger images are first reduced to this long side.
+        max_side_px: larger images are first reduced to this long side; where small print stands on a very large one,
+            parts of it are read at half its resolution, too.
         min_score: lines recognized with less confidence (0..1) are dropped.
 
     Raises:
@@ -79,7 +86,7 @@ class RapidOcr:
         except importlib.metadata.PackageNotFoundError as e:
             raise OcrError(f"OCR engine 'rapidocr' is not installed; {INSTALL_HINT}") from e
         files = ",".join(f"{name}@{digest[:12]}" for name, digest in MODEL_FILES.values())
-        return f"rapidocr-{version}:{files}"
+        return f"rapidocr-{version}:{files}:reading-{READING_VERSION}"
 
     def load(self) -> None:
         """Check the bundled files and start the engine. No file is ever fetched."""
@@ -97,17 +104,32 @@ class RapidOcr:
         }
         # With explicit paths the engine never looks for a model to download.
         params |= {f"{role}.model_path": str(path) for role, path in paths.items()}
-        self._reader = RapidOCR(params=params)
+        reader = RapidOCR(params=params)
+        keep_spaces(reader)
+        self._reader = reader
 
     def read(self, rgb: np.ndarray) -> list[OcrLine]:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise OcrError(f"OCR needs an (H, W, 3) uint8 image, got shape {rgb.shape}, {rgb.dtype}")
         self.load()
+        lines, height_px = self._lines(rgb)
+        height, width = rgb.shape[:2]
+        if large.has_small_print(lines, height_px, height / height_px):
+            side_px = int(self.max_side_px * large.PART_REDUCTION)
+            fine: list[OcrLine] = []
+            for part in large.parts(width, height, side_px):
+                x0, y0, x1, y1 = part
+                fine += large.placed(self._lines(rgb[y0:y1, x0:x1])[0], part, width, height)
+            lines = large.joined(lines, fine)
+        return mark_watermarks(reading_order(lines, width / height))
+
+    def _lines(self, rgb: np.ndarray) -> tuple[list[OcrLine], int]:
+        """Lines in any order, and the height in px at which they were read."""
         padded, width, height = _bounded(rgb, self.max_side_px)
         bgr = np.ascontiguousarray(padded[:, :, ::-1])
         found = self._run(bgr, detect=True)
         if found.txts is None or len(found.txts) == 0:
-            return self._read_line_crop(bgr[:height, :width])
+            return self._read_line_crop(bgr[:height, :width]), height
         lines = []
         for quad, text, score in zip(found.boxes, found.txts, found.scores, strict=True):
             xs, ys = np.asarray(quad, float)[:, 0] / width, np.asarray(quad, float)[:, 1] / height
@@ -115,7 +137,7 @@ class RapidOcr:
             if text.strip() and (len(text.strip()) > 1 or score >= SINGLE_CHARACTER_MIN_SCORE):
                 x0, y0, x1, y1 = (float(v) for v in corners)
                 lines.append(OcrLine(text, script_of(text), float(score), (x0, y0, x1, y1)))
-        return mark_watermarks(reading_order(lines))
+        return lines, height
 
     def _run(self, bgr: np.ndarray, detect: bool) -> Any:
         from rapidocr.inference_engine.onnxruntime.main import ONNXRuntimeError
@@ -135,8 +157,7 @@ class RapidOcr:
         text = found.txts[0] if found.txts else ""
         if len(text.strip()) < 2 or found.scores[0] < LINE_CROP_MIN_SCORE:
             return []
-        line = OcrLine(text, script_of(text), float(found.scores[0]), (0.0, 0.0, 1.0, 1.0))
-        return mark_watermarks([line])
+        return [OcrLine(text, script_of(text), float(found.scores[0]), (0.0, 0.0, 1.0, 1.0))]
 
 
 def _bundled_models() -> dict[str, Path]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from zcurate.captioner.ocr import OcrError, OcrLine, mark_watermarks, rapid, reading_order, script_of
+from zcurate.captioner.ocr import OcrError, OcrLine, large, mark_watermarks, rapid, reading_order, script_of
 from zcurate.captioner.ocr.rapid import RapidOcr
 from zcurate.captioner.ocr.text_gate import TextGate
 
@@ -102,6 +102,40 @@ def test_rows_read_across():
     assert [line.text for line in reading_order(lines[::-1])] == ["a", "b", "c", "d"]
 
 
+def at(text: str, x: float, y: float, w: float = 0.3, h: float = 0.03) -> OcrLine:
+    return OcrLine(text, script_of(text), 1.0, (x, y, x + w, y + h))
+
+
+def test_columns_of_text_are_read_down_and_headlines_between_them():
+    left = [at(f"the left column line {i}", 0.05, 0.2 + 0.05 * i) for i in range(4)]
+    middle = [at(f"中间一栏的第{i}行文字", 0.38, 0.21 + 0.05 * i, w=0.25) for i in range(4)]
+    right = [at(f"the right column line {i}", 0.68, 0.19 + 0.05 * i) for i in range(4)]
+    title, foot = at("A headline over all", 0.1, 0.05, w=0.8, h=0.08), at("and a foot line", 0.2, 0.5, w=0.6)
+    page = [title, *left, *middle, *right, foot]
+    assert reading_order(page[::-1]) == page
+
+
+def test_tables_are_read_across_and_vertical_chinese_from_the_right():
+    rows = [
+        (at(f"a dish with a long name {i}", 0.05, 0.1 * i), at(f"{i}.50", 0.8, 0.1 * i, w=0.1))
+        for i in range(6)
+    ]
+    assert reading_order([cell for row in rows for cell in row][::-1]) == [
+        cell for row in rows for cell in row
+    ]
+    vertical = [at(f"竖排的第{i}列文字", x, 0.1, w=0.05, h=0.6) for i, x in enumerate((0.8, 0.6, 0.4))]
+    assert reading_order(vertical[::-1], aspect=0.75) == vertical
+    # The same boxes on a very wide page are no columns of characters.
+    assert reading_order(vertical, aspect=20) == vertical[::-1]
+
+
+def test_spaces_survive_a_busy_ground(ocr):
+    image = page("COPPER HOTEL", "77 km", "keeping this beach clean", size_px=28)
+    noise = np.random.default_rng(1).integers(-20, 20, image.shape)
+    lines = ocr.read(np.clip(image + noise, 0, 255).astype(np.uint8))
+    assert [line.text for line in lines] == ["COPPER HOTEL", "77 km", "keeping this beach clean"]
+
+
 def test_watermarks():
     def line(text, x=0.1, y=0.1):
         return OcrLine(text, "latin", 1.0, (x, y, x + 0.1, y + 0.05))
@@ -138,3 +172,26 @@ def test_real_images_with_known_strings(ocr):
             assert len(lines) == expected["lines"], name
         if "first" in expected:
             assert lines[0].text == expected["first"], name
+
+
+def test_small_print_on_a_very_large_sheet_is_read_in_parts(ocr):
+    sheet = np.full((5200, 3600, 3), 250, np.uint8)
+    sheet[300:700, 300:940] = page("Harbor Street 42", size_px=60)
+    places = [(2600, 80), (2650, 2900), (4950, 1500), (80, 2800), (3700, 1900)]
+    wanted = [f"Fine print number {i}" for i in range(len(places))]
+    for text, (y, x) in zip(wanted, places, strict=True):
+        sheet[y : y + 100, x : x + 500] = page(text, size_px=28, width=500, height=100)
+    read = [line.text for line in ocr.read(sheet)]
+    assert sorted(read) == sorted(["Harbor Street 42", *wanted])
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(64, 4000))
+def test_parts_cover_the_picture(width, height, side):
+    cuts = large.parts(width, height, side)
+    for axis, length in ((0, width), (1, height)):
+        spans = sorted({(cut[axis], cut[axis + 2]) for cut in cuts})
+        if not spans:
+            continue
+        assert (spans[0][0], spans[-1][1]) == (0, length)
+        assert all(a[1] > b[0] for a, b in zip(spans, spans[1:], strict=False))
+        assert all(stop - start <= side for start, stop in spans)
