@@ -1,1 +1,1 @@
-"""The image model that the curated data trains. Nothing is here yet."""
+"""S3-DiT, the image model that the curated data trains."""

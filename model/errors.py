@@ -1,0 +1,19 @@
+"""Typed errors of the model. Every message names the key, field or size at fault, and the fix."""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """Base of everything a user of the model can cause."""
+
+
+class ModelConfigError(ModelError):
+    """A model configuration holds values that contradict each other or that this code does not support."""
+
+
+class SizeError(ModelError):
+    """An image, prompt or batch does not fit the model; the message has the nearest size that does."""
+
+
+class WeightsError(ModelError):
+    """A checkpoint or LoRA file is unreadable, of another layout, or does not fit the configuration."""
