@@ -19,6 +19,10 @@ class ShardInvalidError(DatasetError):
     """A shard is truncated, altered, or not one of ours. It counts as absent."""
 
 
+class StageStopError(ZcurateError):
+    """No other row or shard could do better (a wrong key, a spend cap): the whole stage stops with this message."""
+
+
 class RecallError(ZcurateError):
     """An approximate search found less than the recipe asks for; the message has the measured recall."""
 

@@ -6,6 +6,7 @@ the business of `zcurate.pipelines`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ OK, ERROR, NOT_SELECTED = "ok", "error", "not_selected"
 
 #: Longest `_error_message` stored, in characters. Messages may quote hostile input.
 MAX_MESSAGE_CHARS = 500
+
+_REDONE = b"zcurate.redone_rows"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class StageSpec:
         where: groups whose `keep` column must be true for a row to be processed.
         side_tables: name -> schema of whole-dataset tables written by a global stage.
         deterministic: same input, same bytes, in one locked environment.
+        answers: folder in the dataset that holds what a model answered, for reuse across fingerprints
+            (`store.answers.answers_folder`). Not part of the fingerprint; `gc` keeps what recipes name.
     """
 
     name: str
@@ -60,6 +65,7 @@ class StageSpec:
     side_tables: Mapping[str, pa.Schema] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     deterministic: bool = True
+    answers: str | None = None
 
     @property
     def schema(self) -> pa.Schema:
@@ -88,6 +94,8 @@ class NullMonitor:
 class MapStage(Protocol):
     """Row-aligned stage: a table of selected rows in, a table of the same length out.
 
+    Which rows ended in an error before and are to be tried anew, `redone_rows` says: for stages that keep answers.
+
     The output has the columns of `spec.schema`, and may add `_status`, `_error_class` and
     `_error_message` (see `map_rows`); without them every row is ok.
     """
@@ -110,12 +118,12 @@ class GlobalResult:
     Attributes:
         aligned: (shard name, table) in any order, one per shard; table rows are the *selected*
             rows of that shard in order, as they were given by `GlobalInput.read`.
-        tables: side table name -> table.
+        tables: side table name -> table, or (name of a part, table) one at a time where it is large.
         facts: JSON-able figures for the run record (e.g. measured recall).
     """
 
     aligned: Iterable[tuple[str, pa.Table]]
-    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    tables: Mapping[str, pa.Table | Iterable[tuple[str, pa.Table]]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -160,9 +168,11 @@ class Expansion:
     Attributes:
         samples: columns `parent_ids` (list of 16-byte ids, never empty), `key` (unique in the
             shard), `bytes` (the child's original bytes), `text`, `metadata` (JSON), `origin`, `license`.
+        tables: name -> what is known about them together (e.g. pairs); put beside the children, shard by shard.
     """
 
     samples: pa.Table
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -175,7 +185,18 @@ class ExpandStage(Protocol):
 
     def setup(self) -> None: ...
 
-    def expand(self, table: pa.Table, monitor: RowMonitor) -> Expansion: ...
+    def expand(self, table: pa.Table, monitor: RowMonitor) -> Expansion | Iterator[Expansion]:
+        """All at once, or in pieces one after the other, of which only one at a time is held in memory."""
+
+
+def with_redone_rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    """The table with a note, beside its columns, of rows that are to be tried anew."""
+    return table.replace_schema_metadata({_REDONE: json.dumps(list(rows))}) if rows else table
+
+
+def redone_rows(table: pa.Table) -> list[int]:
+    """Positions of the rows that are to be tried anew, as `with_redone_rows` noted them."""
+    return json.loads((table.schema.metadata or {}).get(_REDONE, b"[]"))
 
 
 def error_row(error: BaseException) -> dict[str, Any]:
@@ -253,4 +274,6 @@ __all__ = [
     "field_of",
     "iter_rows",
     "map_rows",
+    "redone_rows",
+    "with_redone_rows",
 ]

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import xxhash
 
 from zcurate.curation.embedding.encoder import Encoder
 from zcurate.curation.embedding.symmetry import MIRROR, Symmetries, symmetries_of
 from zcurate.curation.errors import ConfigError, DatasetError
 from zcurate.curation.neighbors.vectors import inverse_norms
+from zcurate.curation.store.tables import read_parts
 
 from .context import StageContext
 from .report.audit import AuditBin, AuditPage, AuditPair, AuditPicture, render_audit
@@ -113,10 +115,10 @@ def audit(
     if len(groups) < 2:
         raise DatasetError(f"{url}: {len(groups)} samples with vectors and groups, need two")
     path = stage.bound.table_path("neighbors")
-    shards = sorted(view.dataset.index(path).metas)
     edges = np.array(np.linspace(low, high, round((high - low) / step) + 1))
     group_of = dict(zip(groups["ids"], groups["groups"], strict=True))
-    tables = [_stored_pairs(view, path, shard, group_of) for shard in shards]
+    columns = ["src_id", "dst_id", "cos", "orientation"]
+    tables = [_stored_pairs(rows, group_of) for rows in read_parts(view.dataset, path, columns)]
     known = StageContext().encoder(used)
     floor, draws = float(config["floor"]), 0
     found = [p for table in tables for p in table if p.cos >= floor]
@@ -190,10 +192,8 @@ def _rows(view: View) -> tuple[dict[str, list[Any]], np.ndarray]:
     return {"ids": [ids[i] for i in order], "groups": [groups[i] for i in order]}, vectors
 
 
-def _stored_pairs(view: View, path: str, shard: str, group_of: dict[str, bytes]) -> list[Pair]:
-    columns = ["src_id", "dst_id", "cos", "orientation"]
-    rows = view.dataset.read(path, shard, columns)
-    values = zip(*(rows[c].to_pylist() for c in columns), strict=True)
+def _stored_pairs(rows: pa.Table, group_of: dict[str, bytes]) -> list[Pair]:
+    values = zip(*(column.to_pylist() for column in rows.columns), strict=True)
     named = ((a.hex(), b.hex(), cos, turn) for a, b, cos, turn in values)
     return [
         Pair(a, b, cos, turn, group_of[a] == group_of[b])

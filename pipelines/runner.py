@@ -19,6 +19,7 @@ from zcurate.curation.store.digest import json_digest
 from zcurate.curation.store.index import GroupIndex
 from zcurate.curation.store.lineage import SAMPLES
 from zcurate.curation.store.selection import expected_inputs
+from zcurate.curation.store.tables import table_is_current
 
 from .execution.outcome import Outcome
 from .execution.worker import GlobalTask, MapTask
@@ -179,8 +180,7 @@ class Runner:
                     return False
         if unit == ALL:
             for name in stage.bound.spec.side_tables:
-                meta = self.dataset.index(stage.bound.table_path(name)).metas.get("all")
-                if meta is None or dict(meta.inputs) != inputs:
+                if not table_is_current(self.dataset, stage.bound.table_path(name), inputs):
                     return False
         return True
 
@@ -251,7 +251,8 @@ class Runner:
         self._number += 1
         if unit == ALL:
             bases = {s: self.selection.bases[s] for s in self.selection.shards}
-            return GlobalTask(self._number, stage.ref, stage.bound, bases, inputs["all"])
+            read = {s: json_digest(self._expected(i, s)) for s in bases}
+            return GlobalTask(self._number, stage.ref, stage.bound, bases, inputs["all"], read)
         trouble = self._trouble.get((i, unit)) or Trouble()
         redo = self.redo_errors and (i, unit) not in self._redone
         probe = trouble.to_probe[0] if trouble.to_probe else None
@@ -312,6 +313,8 @@ class Runner:
         reason = trouble.note(outcome, stage.bound.spec.resources)
         if failure.kind == "input" and failure.shard_id:
             self._remake(failure.shard_id, failure.message)
+        elif failure.kind == "stop":
+            self._stop_stage(i, f"{stage.name}: {failure.message}")
         elif reason is not None:
             self._give_up(i, unit, f"{name}{rows_text(outcome.suspects)}: {reason}", failure.trace)
         else:
@@ -340,6 +343,18 @@ class Runner:
         self._release(i, unit)
         if trace:
             self.result.events.append(trace)
+
+    def _stop_stage(self, i: int, message: str) -> None:
+        """No shard of the stage is begun any more; what other stages have ready goes on."""
+        stage = self.plan.stages[i]
+        for unit in self._units(stage):
+            if unit not in self._done[i] and (i, unit) not in self._running.values():
+                self._failed[i].add(unit)
+        self._ready = [e for e in self._ready if e[0] != -i]
+        heapq.heapify(self._ready)
+        self._queued = {k for k in self._queued if k[0] != i or k in self._running.values()}
+        if message not in self.result.failed:
+            self.result.failed.append(message)
 
     def _everything_done(self) -> bool:
         return all(self._is_done(i, ALL) for i in range(len(self.plan.stages)))

@@ -7,50 +7,71 @@ with all rows outside of crowds and with those of the other crowds, by brute for
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from ..embedding.encoder import Mirror
-from .cell_search import Codes, Found, Layout, joined, search_range
+from .cell_search import Codes, Found, Layout, joined
 from .components import component_labels
+from .digests import marks
 from .exact import Edges, undirected
 from .graph import Graph
-from .pairs import SearchSettings
+from .graph_files import HEARD, SILENT, SPEAKER
+from .pairs import SearchSettings, search_lists
 from .workspace import FanOut, in_threads, ranges
 
 #: Members that speak for a component.
 SPEAKERS = 4
 
 
+@dataclass(frozen=True, eq=False)
+class Bridged:
+    """Pairs between crowds that are not among the graph's edges; the part each row had, int8 [n] of
+    `graph_files.SPEAKER` and so on, 0 where gone; and how many spoke."""
+
+    edges: Edges
+    roles: np.ndarray
+    speakers: int
+
+
 def bridges(
     graph: Graph, settings: SearchSettings, mirror: Mirror | None, fan_out: FanOut = in_threads
-) -> tuple[Edges, int]:
-    """Pairs between crowds that are not among the graph's edges, and how many rows spoke for a crowd."""
+) -> Bridged:
+    """Compare those who speak for crowds with the rest; what met in an earlier run is not compared again."""
     near = graph.edges.above(settings.threshold)
     n = len(graph.ids)
+    roles = np.full(n, HEARD, np.int8)
     degree = np.bincount(near.src, minlength=n) + np.bincount(near.dst, minlength=n)
     crowded = degree >= settings.k
     if not crowded.any():
-        return undirected(*(np.zeros(0) for _ in range(3))), 0
+        return Bridged(undirected(*(np.zeros(0) for _ in range(3))), roles, 0)
     labels = component_labels(n, near.src, near.dst)
-    crowds = np.unique(labels[crowded])
-    in_crowd = np.isin(labels, crowds)
+    of_crowd = np.zeros(n, bool)
+    of_crowd[labels[crowded]] = True
+    in_crowd = of_crowd[labels]
     speakers = _speakers(np.flatnonzero(in_crowd), labels, graph.ids)
-    heard = ~in_crowd & graph.alive
-    heard[speakers] = True
-    # Crowds that gained nobody have met the old rows before: their pairs are among the edges.
-    grown = np.isin(labels[speakers], np.unique(labels[graph.first_new :]))
-    late = heard & (np.arange(n) >= graph.first_new)
+    roles[in_crowd] = SILENT
+    roles[speakers] = SPEAKER
+    heard = graph.alive & (roles != SILENT)
+    before = graph.before.roles
+    spoke = before[speakers] == SPEAKER
     parts = [
-        _listen(graph, speakers[chosen], np.flatnonzero(columns), settings, mirror, fan_out)
-        for chosen, columns in ((grown, heard), (~grown, late))
-        if chosen.any() and columns.any()
+        _listen(graph, chosen, np.flatnonzero(columns), settings, mirror, fan_out)
+        for chosen, columns in (
+            (speakers[~spoke], heard),
+            (speakers[spoke], heard & (before != SPEAKER) & (before != HEARD)),
+        )
+        if len(chosen) and columns.any()
     ]
     found = joined(parts)
     pairs = undirected(found.src, found.dst, found.cos)
-    known = np.isin(pairs.src * n + pairs.dst, graph.edges.src * n + graph.edges.dst)
-    return Edges(pairs.src[~known], pairs.dst[~known], pairs.cos[~known]), len(speakers)
+    keys, wanted = graph.edges.src * n + graph.edges.dst, pairs.src * n + pairs.dst  # ascending, both
+    at = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
+    fresh = keys[at] != wanted if len(keys) else np.ones(len(wanted), bool)
+    edges = Edges(pairs.src[fresh], pairs.dst[fresh], pairs.cos[fresh])
+    return Bridged(edges, roles, len(speakers))
 
 
 def _listen(
@@ -67,28 +88,14 @@ def _listen(
     ends = np.array([0, len(speakers)])
     turned = (speakers, ends) if mirror is not None else (None, None)
     layout = Layout(speakers, ends, *turned, columns, np.array([0, len(columns)]))
-    task = partial(_search, space.stored, codes, layout, settings, mirror)
+    task = partial(search_lists, space.stored, codes, layout, settings, mirror, 2.0)
     return joined(list(fan_out(task, ranges(layout.count, 64))))
 
 
 def _speakers(rows: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """SPEAKERS rows of each component, evenly over its ids; ascending."""
-    order = np.lexsort((ids[rows], labels[rows]))
-    rows = rows[order]
-    new = np.concatenate(([True], labels[rows][1:] != labels[rows][:-1]))
-    starts = np.flatnonzero(new)
-    sizes = np.diff(np.concatenate((starts, [len(rows)])))
-    steps = np.arange(SPEAKERS)
-    picked = starts[:, None] + (steps * sizes[:, None]) // SPEAKERS
-    return np.unique(rows[picked.ravel()])
-
-
-def _search(
-    stored: np.ndarray,
-    codes: Codes,
-    layout: Layout,
-    settings: SearchSettings,
-    mirror: Mirror | None,
-    queries: tuple[int, int],
-) -> Found:
-    return search_range(stored, codes, layout, *queries, settings.k, settings.floor, 2.0, mirror)
+    """SPEAKERS rows of each component, those of the smallest marks: a crowd that grows seldom changes them; ascending."""
+    rows = rows[np.lexsort((marks(ids[rows], 0), labels[rows]))]
+    found = labels[rows]
+    starts = np.flatnonzero(np.concatenate(([True], found[1:] != found[:-1])))
+    place = np.arange(len(rows)) - np.repeat(starts, np.diff(np.concatenate((starts, [len(rows)]))))
+    return np.sort(rows[place < SPEAKERS])

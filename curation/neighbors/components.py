@@ -7,14 +7,11 @@ import numpy as np
 
 def component_labels(n: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     """int64 [n]: the smallest position in each node's component (its own for a lone node)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    from .id_kernels import connect
 
-    graph = coo_array((np.ones(len(src), np.int8), (src, dst)), shape=(n, n))
-    count, labels = connected_components(graph, directed=False)
-    smallest = np.full(count, n, np.int64)
-    np.minimum.at(smallest, labels, np.arange(n))
-    return smallest[labels]
+    labels = np.arange(n)
+    connect(labels, np.asarray(src, np.int64), np.asarray(dst, np.int64))
+    return labels
 
 
 def members_of(labels: np.ndarray, at_least: int = 1) -> list[np.ndarray]:

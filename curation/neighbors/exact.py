@@ -63,6 +63,11 @@ def undirected(a: np.ndarray, b: np.ndarray, cos: np.ndarray) -> Edges:
     return Edges(src[first], dst[first], largest)
 
 
+def all_of(*parts: Edges) -> Edges:
+    """The edges of all parts, each pair once."""
+    return undirected(*(np.concatenate([getattr(e, f) for e in parts]) for f in ("src", "dst", "cos")))
+
+
 def knn_edges(
     vectors: np.ndarray | Iterable[np.ndarray],
     k: int = 100,

@@ -96,18 +96,29 @@ def group_table(
     keep = (keeper_row == np.arange(n)) & ~in_reference
     # A group is a keeper and the rows it stands for: a reference's rows are grouped by the reference.
     keeper_ids = np.where(in_reference, reference_ids, ids[keeper_row]) if n else ids
-    _, inverse, counts = np.unique(keeper_ids, return_inverse=True, return_counts=True)
-    size = counts[inverse] if n else np.zeros(0, np.int64)
+    counts = np.bincount(keeper_row[~in_reference], minlength=n)
+    size = counts[keeper_row]
+    if in_reference.any():
+        repeated = reference_ids[in_reference]
+        _, inverse, counts = np.unique(repeated, return_inverse=True, return_counts=True)
+        size[in_reference] = counts[inverse]
     same_node = node_of == node_of[keeper_row]
-    same_bytes = valid & valid[keeper_row] & (values == values[keeper_row])
+    same_bytes = np.zeros(n, bool)
+    dropped = np.flatnonzero(~keep)
+    to = keeper_row[dropped]
+    same_bytes[dropped] = valid[dropped] & valid[to] & (values[dropped] == values[to])
     reason = np.select(
         [in_reference, keep & (size == 1), keep, same_bytes, same_node, facing > 2, facing == 2],
-        [IN_REFERENCE, UNIQUE, KEEPER, IDENTICAL_BYTES, IDENTICAL_PIXELS, ROTATED, MIRRORED],
-        NEAR_DUPLICATE,
-    )
+        [
+            REASONS.index(r)
+            for r in (IN_REFERENCE, UNIQUE, KEEPER, IDENTICAL_BYTES, IDENTICAL_PIXELS, ROTATED, MIRRORED)
+        ],
+        REASONS.index(NEAR_DUPLICATE),
+    ).astype(np.int8)
+    reasons = pa.DictionaryArray.from_arrays(pa.array(reason), pa.array(REASONS))
     stored = to_fixed(keeper_ids)
     return pa.table(
-        [stored, stored, pa.array(keep), pa.array(sim), pa.array(reason, pa.string()),
+        [stored, stored, pa.array(keep), pa.array(sim), reasons.cast(pa.string()),
          pa.array(size.astype(np.int32))],
         schema=GROUPS_SCHEMA,
     )  # fmt: skip

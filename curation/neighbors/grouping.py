@@ -9,13 +9,14 @@ import numpy as np
 
 from ..embedding.encoder import Mirror
 from .cluster import cluster_components
+from .digests import halves, order_of
 from .exact import Edges
 from .mirrored import orbits
 from .split import bounded_components
 from .workspace import FanOut, in_threads
 
-#: Members of the components that one task takes (one large component may be more).
-TASK_MEMBERS = 16_384
+#: Work of one task in members of small components; a large one's work grows with the square of its members.
+TASK_MEMBERS, _SQUARE_FROM = 16_384, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,9 @@ def components_of(n: int, edges: Edges, threshold: float) -> Components:
     """
     edges = edges.above(threshold)
     labels = bounded_components(n, edges, threshold)
-    touched = np.unique(np.concatenate([edges.src, edges.dst]))
+    touches = np.zeros(n, bool)
+    touches[edges.src] = touches[edges.dst] = True
+    touched = np.flatnonzero(touches)
     order = touched[np.argsort(labels[touched], kind="stable")]
     found = labels[order]
     starts = np.flatnonzero(np.concatenate(([True], found[1:] != found[:-1]))) if len(found) else []
@@ -91,7 +94,8 @@ def _batches(chosen: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
     """Component numbers in tasks of about equal size."""
     if not len(chosen):
         return []
-    filled = np.cumsum(sizes[chosen]) // TASK_MEMBERS
+    work = sizes[chosen] * np.maximum(1, sizes[chosen] // _SQUARE_FROM)
+    filled = np.cumsum(work) // TASK_MEMBERS
     return np.split(chosen, np.flatnonzero(np.diff(filled)) + 1)
 
 
@@ -151,9 +155,11 @@ def seeds_of(ids: np.ndarray, components: Components) -> np.ndarray:
     """uint64 [c]: first bytes of each component's smallest id. `ids`: bytes S16 [n], ascending with rows or not."""
     if not len(components):
         return np.zeros(0, np.uint64)
-    words = np.frombuffer(np.ascontiguousarray(ids).tobytes(), ">u4").reshape(len(ids), -1)[:, 0]
-    order = np.argsort(ids, kind="stable")
-    place = np.empty(len(ids), np.int64)
-    place[order] = np.arange(len(ids))
-    smallest = np.minimum.reduceat(place[components.members], components.offsets[:-1])
-    return words[order[smallest]].astype(np.uint64)
+    members = ids[components.members]
+    high, low = halves(members)
+    place = np.empty(len(members), np.int64)
+    place[order_of(high, low)] = np.arange(len(members))
+    smallest = np.minimum.reduceat(place, components.offsets[:-1])
+    by_place = np.empty(len(members), np.int64)
+    by_place[place] = np.arange(len(members))
+    return high[by_place[smallest]] >> np.uint64(32)

@@ -26,7 +26,10 @@ def keeper_rank(measures: Mapping[str, np.ndarray], order: Sequence[str] = KEEPE
         raise ValueError(f"{named}; there are {', '.join(sorted(measures))}")
     keys = [-np.nan_to_num(np.asarray(measures[name], np.float64), nan=-np.inf) for name in reversed(order)]
     rank = np.empty(len(keys[0]), np.int64)
-    rank[np.lexsort(keys)] = np.arange(len(rank))
+    if not len(rank):
+        return rank
+    telling = [key for key in keys if key.min() != key.max()]
+    rank[np.lexsort(telling) if telling else slice(None)] = np.arange(len(rank))
     return rank
 
 

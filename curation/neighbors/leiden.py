@@ -37,6 +37,8 @@ def communities(graph: Completed, gamma: float, seed: int) -> np.ndarray:
     gain = graph.weight - gamma * pairs
     if p == 1 or (graph.all_pairs and gain.min() >= 0):
         return np.zeros(len(graph.node_of), np.int64)  # no pair costs anything: one community is the optimum
+    if p > EXACT_LIMIT and graph.all_pairs and _no_cut_gains(p, graph.src, graph.dst, gain):
+        return np.zeros(len(graph.node_of), np.int64)
     if p <= EXACT_LIMIT:
         from .community_kernels import best_partition
 
@@ -47,6 +49,27 @@ def communities(graph: Completed, gamma: float, seed: int) -> np.ndarray:
     else:
         of_node = _cpm(graph, pairs, gamma, seed)
     return by_first(of_node[graph.node_of])
+
+
+def _no_cut_gains(n: int, src: np.ndarray, dst: np.ndarray, gain: np.ndarray) -> bool:
+    """Whether every cut of the nodes costs something, so that one community is the optimum. Sufficient, not necessary.
+
+    The gain across a cut is the quadratic form of the gains' Laplacian at the indicator of one side. Where that is positive
+    for every vector that is not constant, no cut pays, and a partition is half the sum of the cuts around its parts.
+    """
+    minus = np.zeros((n, n), np.float32)
+    minus[src, dst] = minus[dst, src] = -gain
+    degree = -minus.sum(axis=1, dtype=np.float64)
+    if degree.min() <= 0:
+        return False
+    rounding = n * 2.0**-22 * degree.max()  # what float32 sums may be wrong by, and more
+    minus += np.float32(degree.mean() / n)  # lifts the constant vector, which every Laplacian sends to zero
+    minus[np.diag_indices(n)] += (degree - rounding).astype(np.float32)
+    try:
+        np.linalg.cholesky(minus)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def by_first(labels: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .contract import contract_identical
+from .digests import halves, order_of, repeats
 from .group_table import fixed
 from .keeper import keeper_rank
 
@@ -33,12 +34,11 @@ _REQUIRED = ("sample_id", "content_id", "pixel_hash")
 @dataclass(frozen=True, eq=False)
 class Nodes:
     """Attributes:
-    order: int64 [n], positions in the table given, by sample id.
-    table: the rows in that order; ids: S16 [n].
+    order: int64 [n], positions in the table given, by sample id. Rows below are in this order, `table` is as given.
+    table: the columns of use; ids: S16 [n].
     content: (S16 [n], bool [n]) hashes of the bytes, and which are known.
     node_of: int64 [n], position of the first row identical to each.
     first: int64 [p], the first row of each node, ascending; index: int64 [n], node of each row.
-    rank: int64 [n], see `keeper.keeper_rank`; node_rank: int64 [p], the best of each node's rows.
     """
 
     order: np.ndarray
@@ -48,19 +48,42 @@ class Nodes:
     node_of: np.ndarray
     first: np.ndarray
     index: np.ndarray
-    rank: np.ndarray
-    node_rank: np.ndarray
 
     @property
     def node_ids(self) -> np.ndarray:
         return self.ids[self.first]
 
+    def of_nodes(self, *columns: str) -> pa.Table:
+        """Some columns of the first row of each node."""
+        return self.table.select(columns).take(pa.array(self.order[self.first]))
 
-def nodes_of(rows: pa.Table, keeper_order: Sequence[str]) -> Nodes:
-    """Sort, contract and rank.
+    def ranks(self, keeper_order: Sequence[str], nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Who is the better keeper: int64 [n] rank of every row, int64 [p] that of its best row for every node.
+
+        Only ranks of rows in the nodes chosen (bool [p]), and within one node, mean anything.
+
+        Raises:
+            ValueError: an unknown keeper measure.
+        """
+        several = np.bincount(self.index, minlength=len(self.first)) > 1
+        rows = np.flatnonzero((several | nodes)[self.index])
+        found = measures(self.table.take(pa.array(self.order[rows])))
+        rank = np.empty(len(self.ids), np.int64)
+        rest = np.ones(len(rank), bool)
+        rest[rows] = False
+        rank[rows] = keeper_rank(found, keeper_order)
+        rank[rest] = len(rows) + np.arange(len(rank) - len(rows))
+        node_rank = rank[self.first]
+        shared = np.flatnonzero(several[self.index])
+        np.minimum.at(node_rank, self.index[shared], rank[shared])
+        return rank, node_rank
+
+
+def nodes_of(rows: pa.Table) -> Nodes:
+    """Sort and contract.
 
     Raises:
-        ValueError: a sample id that occurs twice, a missing column, or an unknown keeper measure.
+        ValueError: a sample id that occurs twice, or a missing column.
     """
     missing = [c for c in _REQUIRED if c not in rows.column_names]
     if missing:
@@ -68,20 +91,17 @@ def nodes_of(rows: pa.Table, keeper_order: Sequence[str]) -> Nodes:
             f"the table has no column {missing[0]!r}; deduplication needs {', '.join(_REQUIRED)}"
         )
     ids, _ = fixed(rows["sample_id"])
-    order = np.argsort(ids, kind="stable")
-    ids = ids[order]
-    if (ids[1:] == ids[:-1]).any():
+    high, low = halves(ids)
+    order = order_of(high, low)
+    if len(repeats(high, low, order)):
         raise ValueError("a sample_id occurs twice; each sample must be given once")
     names = [c for c in (*COLUMNS, *OPTIONAL_COLUMNS) if c in rows.column_names]
-    table = rows.select(names).take(pa.array(order))
-    content, pixels = fixed(table["content_id"]), fixed(table["pixel_hash"])
+    content, pixels = (tuple(part[order] for part in fixed(rows[c])) for c in ("content_id", "pixel_hash"))
     node_of = contract_identical(content, pixels)
-    first = np.unique(node_of)
-    index = np.searchsorted(first, node_of)
-    rank = keeper_rank(measures(table), keeper_order)
-    node_rank = np.full(len(first), len(ids), np.int64)
-    np.minimum.at(node_rank, index, rank)
-    return Nodes(order, table, ids, content, node_of, first, index, rank, node_rank)
+    first = np.flatnonzero(node_of == np.arange(len(node_of)))
+    number = np.empty(len(node_of), np.int64)
+    number[first] = np.arange(len(first))
+    return Nodes(order, rows.select(names), ids[order], content, node_of, first, number[node_of])
 
 
 def measures(table: pa.Table) -> dict[str, np.ndarray]:

@@ -18,11 +18,11 @@ from ..errors import RecallError
 from .cell_search import Codes, Found, Layout, joined, lay_out, search_range
 from .exact import Edges, undirected
 from .quantizer import Quantizer, exact_quantizer, fit_quantizer, planned_cells
-from .vectors import stack
+from .vectors import stack, thread_count
 from .workspace import FanOut, Workspace, fill_codes, in_threads, make_workspace, ranges
 
-#: Queries of one task, rows coded by one task, and rows of the training sample per cell.
-TASK_QUERIES, TASK_ROWS, ROWS_PER_CELL = 8_192, 65_536, 40
+#: Queries of one task, rows coded by one task, queries of one task of brute force, and rows of the training sample per cell.
+TASK_QUERIES, TASK_ROWS, TASK_AUDITED, ROWS_PER_CELL = 8_192, 65_536, 256, 40
 #: Cells a row can be found in: tried when nothing is known, and at most.
 USUAL_PROBES, MOST_PROBES = 8, 32
 #: Fewer brute-force pairs than this say little about recall.
@@ -108,7 +108,9 @@ def fill_all(
             f"vectors of {space.stored.shape[1]} dimensions, quantizer for {quantizer.projection.basis.shape[0]}: "
             "it belongs to another encoder; train it again"
         )
-    pieces = [(first + a, first + b) for a, b in ranges(space.rows - first, TASK_ROWS)]
+    pieces = [
+        (first + a, first + b) for a, b in ranges(space.rows - first, _shared(space.rows - first, TASK_ROWS))
+    ]
     list(fan_out(partial(_fill, space, quantizer, mirror), pieces))
 
 
@@ -121,18 +123,15 @@ def searched(
     fan_out: FanOut,
 ) -> tuple[Edges, int]:
     """All lists of a layout as edges, and how many cosines were computed."""
-    task = partial(_search, stored, codes, layout, settings, mirror)
+    task = partial(search_lists, stored, codes, layout, settings, mirror, settings.saturation)
     found = joined(list(fan_out(task, ranges(layout.count, TASK_QUERIES))))
     return undirected(found.src, found.dst, found.cos), found.scored
 
 
-def drawn(rows: int, settings: SearchSettings, first: int = 0) -> np.ndarray:
-    """int64: rows from `first` on to compare by brute force, in proportion where only some are new."""
-    count = min(rows - first, settings.audited)
-    if first:
-        count = min(count, 100 + settings.audited * (rows - first) // max(1, rows))
-    picked = np.random.default_rng(settings.seed).choice(rows - first, count, replace=False)
-    return first + np.sort(picked)
+def drawn(rows: int, settings: SearchSettings) -> np.ndarray:
+    """int64: rows to compare by brute force, ascending."""
+    count = min(rows, settings.audited)
+    return np.sort(np.random.default_rng(settings.seed).choice(rows, count, replace=False))
 
 
 def audited(
@@ -161,17 +160,17 @@ def _fill(space: Workspace, quantizer: Quantizer, mirror: Mirror | None, rows: t
     fill_codes(space, quantizer, mirror, *rows)
 
 
-def _search(
+def search_lists(
     stored: np.ndarray,
     codes: Codes,
     layout: Layout,
     settings: SearchSettings,
     mirror: Mirror | None,
+    saturation: float,
     queries: tuple[int, int],
 ) -> Found:
-    return search_range(
-        stored, codes, layout, *queries, settings.k, settings.floor, settings.saturation, mirror
-    )
+    """One task of a search: see `cell_search.search_range`."""
+    return search_range(stored, codes, layout, *queries, settings.k, settings.floor, saturation, mirror)
 
 
 def fitted(vectors: np.ndarray, settings: SearchSettings) -> Quantizer:
@@ -205,7 +204,7 @@ def cells_of(codes: np.ndarray, quantizer: Quantizer, fan_out: FanOut) -> np.nda
     """int32 [n, probes], see `Quantizer.assign`."""
     if not len(codes):
         return np.zeros((0, quantizer.probes), np.int32)
-    pieces = ranges(len(codes), TASK_ROWS)
+    pieces = ranges(len(codes), _shared(len(codes), TASK_ROWS))
     return np.concatenate(list(fan_out(lambda r: quantizer.assign(codes[r[0] : r[1]]), pieces)))
 
 
@@ -216,8 +215,9 @@ def brute_force(
     mirror: Mirror | None,
     quantizer: Quantizer,
     fan_out: FanOut,
+    first: int = 0,
 ) -> Found:
-    """The k nearest rows with cosine >= floor of each row of a sample, whatever the cells.
+    """The k nearest rows, from `first` on, with cosine >= floor of each row of a sample, whatever the cells.
 
     With a mirror a row may be listed up to twice k times.
     """
@@ -228,9 +228,14 @@ def brute_force(
     )  # fmt: skip
     ends = np.array([0, m])
     turned = (sample, ends) if mirror is not None else (None, None)
-    layout = Layout(sample, ends, *turned, np.arange(n), np.array([0, n]))
-    task = partial(_search, space.stored, codes, layout, settings, mirror)
-    return joined(list(fan_out(task, ranges(layout.count, 256))))
+    layout = Layout(sample, ends, *turned, np.arange(first, n), np.array([0, n - first]))
+    task = partial(search_lists, space.stored, codes, layout, settings, mirror, settings.saturation)
+    return joined(list(fan_out(task, ranges(layout.count, _shared(layout.count, TASK_AUDITED, 16)))))
+
+
+def _shared(count: int, most: int, least: int = 1_024) -> int:
+    """Length of a task: at most `most`; shorter where there would be none left for another thread."""
+    return min(most, max(least, -(-count // thread_count())))
 
 
 def with_enough_probes(

@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..embedding.symmetry import INVERSE
-
-#: Copies of one hash value beyond this are linked to each other in a chain, not all with all.
-MAX_CLIQUE = 256
+from .phash_stream import MAX_CLIQUE, near_fresh, turned_fresh
 
 
 def hamming_candidates(
-    hashes: np.ndarray, rows: np.ndarray | None = None, radius: int = 4
+    hashes: np.ndarray, rows: np.ndarray | None = None, radius: int = 4, fresh: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of rows whose 64-bit hashes differ in at most `radius` bits.
 
@@ -27,6 +25,7 @@ def hamming_candidates(
         hashes: uint64 [n].
         rows: positions to consider (e.g. not null, not flat); all by default.
         radius: 0..15 bits.
+        fresh: bool [n]; only pairs one of which at least is.
 
     Returns:
         a, b: int64 [m] positions, a < b, sorted, no pair twice.
@@ -34,6 +33,8 @@ def hamming_candidates(
     if not 0 <= radius <= 15:
         raise ValueError(f"pHash radius must be 0..15 bits, got {radius}")
     rows = np.arange(len(hashes)) if rows is None else np.sort(np.asarray(rows, np.int64))
+    if fresh is not None:
+        return _sorted_pairs(*near_fresh(hashes, rows, fresh, _chunk_masks(radius), radius))
     values, inverse, counts = np.unique(hashes[rows], return_inverse=True, return_counts=True)
     starts = np.concatenate(([0], np.cumsum(counts)))
     by_value = rows[np.argsort(inverse, kind="stable")]
@@ -45,14 +46,21 @@ def hamming_candidates(
         found.append((np.repeat(left, len(right)), np.tile(right, len(left))))
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    x, y = (np.concatenate(part) for part in zip(*found, strict=True))
+    return _sorted_pairs(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _sorted_pairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smaller and the larger of each pair, sorted; no pair twice, nobody with itself."""
     a, b = np.minimum(x, y), np.maximum(x, y)
     order = np.lexsort((b, a))
-    return a[order], b[order]
+    a, b = a[order], b[order]
+    new = a != b
+    new[1:] &= (a[1:] != a[:-1]) | (b[1:] != b[:-1])
+    return a[new], b[new]
 
 
 def oriented_candidates(
-    phashes: np.ndarray, rows: np.ndarray | None = None, radius: int = 4
+    phashes: np.ndarray, rows: np.ndarray | None = None, radius: int = 4, fresh: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All pairs of which one, turned or mirrored, has a pHash within `radius` bits of the other's.
 
@@ -64,6 +72,7 @@ def oriented_candidates(
         phashes: uint64 [n, 8], of the 8 orientations; column 0 is the picture as displayed.
         rows: positions to consider (e.g. not null, not flat); all by default.
         radius: 0..15 bits.
+        fresh: bool [n]; only pairs one of which at least is.
 
     Returns:
         a, b: int64 [m] positions, a < b, sorted, no pair twice; op: int8 [m], the operation on b that brings it
@@ -76,9 +85,13 @@ def oriented_candidates(
         raise ValueError(f"need the pHashes of 8 orientations, [n, 8], got {phashes.shape}")
     rows = np.arange(len(phashes)) if rows is None else np.sort(np.asarray(rows, np.int64))
     upright = np.ascontiguousarray(phashes[:, 0])
-    a, b = hamming_candidates(upright, rows, radius)
+    a, b = hamming_candidates(upright, rows, radius, fresh)
+    if fresh is None:
+        turned = _turned_pairs(phashes, rows, radius)
+    else:
+        turned = turned_fresh(phashes, rows, fresh, _chunk_masks(radius), radius)
     bits = np.bitwise_count(upright[a] ^ upright[b]).astype(np.int8)
-    parts = [(a, b, np.zeros(len(a), np.int8), bits), *_turned_pairs(phashes, rows, radius)]
+    parts = [(a, b, np.zeros(len(a), np.int8), bits), *turned]
     a, b, op, bits = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.lexsort((op, bits, b, a))
     a, b, op = a[order], b[order], op[order]
@@ -127,7 +140,7 @@ def _joined_values(
     from .phash_join import hamming_join
 
     masks = _chunk_masks(radius)
-    orders = [(np.argsort(left & m, kind="stable"), np.argsort(right & m, kind="stable")) for m in masks]
+    orders = [(np.argsort(left & m), np.argsort(right & m)) for m in masks]
     at_left, at_right, bits = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int8)
     # once to count, once to write
     for _ in range(2):
@@ -151,19 +164,18 @@ def _within(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _near_values(values: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of positions in distinct `values` at distance 1..radius."""
-    from .kernels import hamming_pairs
+    from .phash_join import hamming_pairs
 
     if radius == 0 or len(values) < 2:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     masks = _chunk_masks(radius)
-    keys = [values & m for m in masks]
-    orders = [np.argsort(key, kind="stable") for key in keys]
+    orders = [np.argsort(values & m) for m in masks]
     out_a = out_b = np.zeros(0, np.int64)
     # once to count, once to write
     for _ in range(2):
         count = 0
-        for chunk, (key, order) in enumerate(zip(keys, orders, strict=True)):
-            count = hamming_pairs(values, order, key, masks, chunk, radius, out_a, out_b, count)
+        for chunk, order in enumerate(orders):
+            count = hamming_pairs(values, order, masks, chunk, radius, out_a, out_b, count)
         if not len(out_a):
             out_a, out_b = np.zeros(count, np.int64), np.zeros(count, np.int64)
     return out_a, out_b

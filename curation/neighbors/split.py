@@ -67,6 +67,8 @@ def bounded_components(n: int, edges: Edges, threshold: float, limit: int = MAX_
     labels = component_labels(n, strong.src, strong.dst)
     if n <= limit:
         return labels
+    if np.bincount(labels).max() <= limit:
+        return labels
     for members in members_of(labels, at_least=limit + 1):
         inside = labels[strong.src] == members[0]
         src = np.searchsorted(members, strong.src[inside])

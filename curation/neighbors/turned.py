@@ -47,12 +47,31 @@ class Kept:
 
 @dataclass(frozen=True, eq=False)
 class Turned:
-    """The result: `kept`, and the pairs confirmed with the operation 1..7 on `edges.dst` that brings it to `edges.src`."""
+    """The result: `kept`, and the pairs confirmed with the operation 1..7 on `edges.dst` that brings it to `edges.src`; how
+    many candidates were looked at; and which rows were compared, bool [n]."""
 
     kept: Kept
     edges: Edges
     op: np.ndarray
     candidates: int
+    compared: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """What an earlier run found, see `Turned`: pairs of rows `compared` then are not looked at again."""
+
+    edges: Edges
+    op: np.ndarray
+    compared: np.ndarray
+
+
+def earlier_of(turned: Turned | None, n: int) -> Earlier:
+    """What to keep of a run over `n` rows for the next."""
+    if turned is None:
+        none = np.zeros(0, np.int64)
+        return Earlier(Edges(none, none, np.zeros(0, np.float32)), np.zeros(0, np.int8), np.zeros(n, bool))
+    return Earlier(turned.edges, turned.op, turned.compared)
 
 
 def drop_turned(
@@ -67,6 +86,7 @@ def drop_turned(
     inverse: np.ndarray,
     cosines_to: Callable[[int, np.ndarray], np.ndarray],
     threshold: float,
+    earlier: Earlier | None = None,
 ) -> Turned:
     """Let kept rows stand for their turned copies, and for what those stood for where that is near enough too.
 
@@ -79,15 +99,24 @@ def drop_turned(
         cosines_to, threshold: similarity of rows that face the same way, see `keeper.settle`.
     """
     every = np.arange(len(rank))
-    rows = np.flatnonzero(usable & (kept.keeper == every))
-    a, b, op = oriented_candidates(phashes, rows, radius)
+    compared = usable & (kept.keeper == every)
+    fresh = ~earlier.compared if earlier is not None and earlier.compared.any() else None
+    a, b, op = oriented_candidates(phashes, np.flatnonzero(compared), radius, fresh)
     least = MIRROR + 1 if mirror_known else MIRROR
     turned = op >= least
     a, b, op = a[turned], b[turned], op[turned]
     similar = _similarity(turning, stored, inverse)
     cos = similar(a, b, op)
     near = cos.astype(np.float64) >= turning.threshold
-    a, b, op, cos = a[near], b[near], op[near], cos[near]
+    found = (a[near], b[near], op[near], cos[near])
+    if earlier is not None and fresh is not None:
+        old = compared[earlier.edges.src] & compared[earlier.edges.dst]
+        old &= ~fresh[earlier.edges.src] & ~fresh[earlier.edges.dst]
+        parts = (earlier.edges.src, earlier.edges.dst, earlier.op, earlier.edges.cos)
+        found = tuple(np.concatenate([new, part[old]]) for new, part in zip(found, parts, strict=True))
+        order = np.lexsort((found[1], found[0]))
+        found = tuple(part[order] for part in found)
+    a, b, op, cos = found
     keeper, sim, facing = kept.keeper.copy(), kept.sim.copy(), kept.facing.copy()
     better = rank[a] < rank[b]
     # (winner, loser, operation on the loser); an operation undone is the other way round
@@ -113,7 +142,7 @@ def drop_turned(
         if not same.all():  # near the dropped one, not near enough to what stands for it
             for own, group, cosines in settle(members[~same], rank, cosines_to, threshold):
                 keeper[group], sim[group], facing[group] = own, cosines, 1
-    return Turned(Kept(keeper, sim, facing), Edges(a, b, cos), op, int(turned.sum()))
+    return Turned(Kept(keeper, sim, facing), Edges(a, b, cos), op, int(turned.sum()), compared)
 
 
 def _similarity(

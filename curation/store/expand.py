@@ -2,7 +2,8 @@
 
 A child lies at `_children/STAGE/FOLDER/` in its parent. Its shards have the parents' names; the bytes of the children
 of one shard are one tar archive, put before the shard that points into it. Tables about them (`_tables/NAME/SHARD`)
-are put before it too: where the sample list is, all else is.
+are put before it too: where the sample list is, all else is. The archive grows in a temporary file, so that memory
+holds one piece of an expansion at a time.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 
 from ..errors import DatasetError
-from ..stage import ExpandStage, RowMonitor, field_of
+from ..stage import ExpandStage, Expansion, RowMonitor, field_of, iter_rows
 from .dataset import FORMAT, MARKER, Dataset
 from .digest import ID_TYPE
 from .lineage import SAMPLES, BoundStage
@@ -60,41 +64,26 @@ def run_expand_shard(
     given = read_input(dataset, bound, shard, base)
     todo = np.flatnonzero(~np.isin(given.positions, list(quarantined)))
     parents, shifted = given.table.take(todo), ShardMonitor(monitor, given.positions[todo])
-    made = stage.expand(parents, shifted) if len(parents) else None
-    children = made.samples.to_pylist() if made else []
-    monitor.start(-1, -1)
     _make_child(dataset, bound, root)
-    facts = (bound.stage_facts, bound.fingerprint, bound.lineage, dict(inputs))
-    for name, table in (made.tables if made else {}).items():
-        dataset.commit(f"{root}/_tables/{name}", table, ShardMeta(name, shard, *facts))
     archive = f"blobs/{shard}.tar"
-    tar, places = _archive([(c["key"], c["bytes"]) for c in children])
-    dataset.storage.put(f"{root}/{archive}", tar)
-    rows = []
-    for child, (offset, length) in zip(children, places, strict=True):
-        if not child["parent_ids"]:
-            raise DatasetError(f"stage {bound.spec.name!r}: child {child['key']!r} names no parent")
-        identity = b"|".join([bound.spec.name.encode(), *child["parent_ids"], child["key"].encode()])
-        rows.append(
-            {
-                "sample_id": xxhash.xxh3_128_digest(identity),
-                "source": bound.spec.name,
-                "uri": archive,
-                "key": child["key"],
-                "container": "tar",
-                "member": child["key"],
-                "offset": offset,
-                "length": length,
-                "size_bytes": length,
-                "text": child.get("text"),
-                "metadata": child.get("metadata"),
-                "origin": child.get("origin") or "unknown",
-                "license": child.get("license"),
-                "op": "put",
-                "supersedes": False,
-                "parent_ids": child["parent_ids"],
-            }
-        )
+    rows: list[dict[str, Any]] = []
+    tables: dict[str, list[pa.Table]] = {}
+    with tempfile.TemporaryFile() as spool:
+        with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for made in _pieces(stage, parents, shifted):
+                rows += _added(tar, made.samples, bound.spec.name, archive)
+                for name, table in made.tables.items():
+                    tables.setdefault(name, []).append(table)
+        _check_keys([row["key"] for row in rows], bound.spec.name)
+        monitor.start(-1, -1)
+        facts = (bound.stage_facts, bound.fingerprint, bound.lineage, dict(inputs))
+        for name, parts in tables.items():
+            dataset.commit(
+                f"{root}/_tables/{name}",
+                pa.concat_tables(parts).combine_chunks(),
+                ShardMeta(name, shard, *facts),
+            )
+        dataset.storage.put_file(f"{root}/{archive}", spool)
     table = pa.Table.from_pylist(rows, schema=CHILD_SCHEMA)
     meta = ShardMeta(
         SAMPLES,
@@ -120,19 +109,42 @@ def _make_child(dataset: Dataset, bound: BoundStage, root: str) -> None:
     dataset.storage.create(f"{root}/_sources/{bound.spec.name}.json", data)
 
 
-def _archive(members: list[tuple[str, bytes]]) -> tuple[bytes, list[tuple[int, int]]]:
-    """A tar archive with fixed headers, and (offset, length) of every member's data."""
-    keys = [k for k, _ in members]
+def _pieces(stage: ExpandStage, parents: pa.Table, monitor: RowMonitor) -> Iterator[Expansion]:
+    if len(parents):
+        made = stage.expand(parents, monitor)
+        yield from (made,) if isinstance(made, Expansion) else made
+
+
+def _added(tar: tarfile.TarFile, children: pa.Table, stage: str, archive: str) -> Iterator[dict[str, Any]]:
+    """Rows of `CHILD_SCHEMA` of children, whose bytes go into the archive with fixed headers."""
+    for child in iter_rows(children):
+        if not child["parent_ids"]:
+            raise DatasetError(f"stage {stage!r}: child {child['key']!r} names no parent")
+        data, info = child["bytes"], tarfile.TarInfo(child["key"])
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+        identity = b"|".join([stage.encode(), *child["parent_ids"], child["key"].encode()])
+        yield {
+            "sample_id": xxhash.xxh3_128_digest(identity),
+            "source": stage,
+            "uri": archive,
+            "key": child["key"],
+            "container": "tar",
+            "member": child["key"],
+            "offset": tar.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE,
+            "length": len(data),
+            "size_bytes": len(data),
+            "text": child.get("text"),
+            "metadata": child.get("metadata"),
+            "origin": child.get("origin") or "unknown",
+            "license": child.get("license"),
+            "op": "put",
+            "supersedes": False,
+            "parent_ids": child["parent_ids"],
+        }
+
+
+def _check_keys(keys: list[str], stage: str) -> None:
     if len(set(keys)) < len(keys):
-        raise DatasetError(
-            f"an expanding stage gave the key {next(k for k in keys if keys.count(k) > 1)!r} twice"
-        )
-    sink, places = io.BytesIO(), []
-    with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for key, data in members:
-            info = tarfile.TarInfo(key)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-            padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-            places.append((tar.offset - padded, len(data)))
-    return sink.getvalue(), places
+        twice = next(k for k, n in Counter(keys).items() if n > 1)
+        raise DatasetError(f"stage {stage!r} gave the key {twice!r} twice")

@@ -80,7 +80,7 @@ class BoundStage:
         return sorted(split_column(c)[1] for c in self.spec.reads if split_column(c)[0] == group)
 
     def table_path(self, name: str) -> str:
-        """Path of a side table's only shard."""
+        """Folder of a side table, see `tables`."""
         return f"_tables/{name}/{self.folder}"
 
 

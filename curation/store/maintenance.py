@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ..errors import DatasetError, ShardInvalidError
 from ..stage import ERROR
+from .answers import unused_answers
 from .dataset import STAGE_CACHES, Dataset
 from .index import SUFFIX, GroupIndex
 from .lineage import SAMPLES
@@ -87,10 +88,11 @@ def errors(dataset: Dataset, paths: Iterable[str], shards: Iterable[str]) -> Ite
 
 
 def garbage(dataset: Dataset, used_paths: Iterable[str]) -> list[str]:
-    """Objects that no recipe in `used_paths` needs: other lineage folders, their caches, dead temp files.
+    """Objects that no recipe in `used_paths` needs: other lineage folders, their caches, answers of other models, dead temp files.
 
     Args:
-        used_paths: group and table folders to keep, as `BoundStage.paths` and `table_path` give them.
+        used_paths: group and table folders to keep, as `BoundStage.paths` and `table_path` give them, and
+            folders of answers, as `StageSpec.answers` names them.
 
     Raises:
         DatasetError: nothing is marked as used; collecting then would empty the dataset.
@@ -106,6 +108,7 @@ def garbage(dataset: Dataset, used_paths: Iterable[str]) -> list[str]:
     found += [f"_index/{o.name}" for o in dataset.storage.list("_index") if f"_index/{o.name}" not in live]
     folders = {p.rsplit("/", 1)[-1] for p in used}
     found += [o for o in dataset.storage.walk(STAGE_CACHES) if o.split("/")[3] not in folders]
+    found += unused_answers(dataset.storage, used)
     local = dataset.storage.local
     found += [str(p.relative_to(local)) for p in dataset.storage.temp_files()]
     return found

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..errors import DatasetError, ShardInvalidError
-from ..stage import ERROR, NOT_SELECTED, OK, RowMonitor, StageSpec
+from ..stage import ERROR, NOT_SELECTED, OK, RowMonitor, StageSpec, with_redone_rows
 from .dataset import Dataset
 from .digest import row_keys
 from .lineage import BOOKKEEPING, SAMPLES, BoundStage
@@ -47,25 +48,38 @@ class ShardInput:
     ids: pa.ChunkedArray
 
 
-def read_input(dataset: Dataset, bound: BoundStage, shard: str, base: ShardBase) -> ShardInput:
-    """The selected rows, columns by qualified name, `sample_id` first."""
-    samples = dataset.read(SAMPLES, shard, ["sample_id", *bound.columns_of(SAMPLES)])
+def read_input(
+    dataset: Dataset, bound: BoundStage, shard: str, base: ShardBase, wanted: Sequence[str] | None = None
+) -> ShardInput:
+    """The selected rows, columns by qualified name, `sample_id` first.
+
+    Args:
+        wanted: qualified columns in their order, of those the stage reads; default: all of them.
+    """
+    chosen = {
+        g: [c for c in bound.columns_of(g) if wanted is None or f"{g}.{c}" in wanted]
+        for g in bound.input_groups
+    }
+    samples = dataset.read(SAMPLES, shard, ["sample_id", *chosen[SAMPLES]])
     ids = samples.column("sample_id")
     names, arrays = ["sample_id"], [ids]
     mask = base_mask(base, ids)
     for group in bound.input_groups:
-        columns = bound.columns_of(group)
+        columns = chosen[group]
         if group == SAMPLES:
             table = samples
         else:
             table = dataset.read(bound.paths[group], shard, [*columns, "_status"])
-            mask &= np.array([s == OK for s in table.column("_status").to_pylist()], bool)
+            mask &= pc.fill_null(pc.equal(table.column("_status"), OK), False).to_numpy()
         names += [f"{group}.{c}" for c in columns]
         arrays += [table.column(c) for c in columns]
     for group in bound.spec.where:
         mask &= keep_mask(base, dataset.read(bound.paths[group], shard, ["keep"]).column(0))
     positions = np.flatnonzero(mask)
-    return ShardInput(pa.table(arrays, names=names).take(positions), positions, ids)
+    table = pa.table(arrays, names=names)
+    if wanted is not None:
+        table = table.select(["sample_id", *(c for c in wanted if c != "sample_id")])
+    return ShardInput(table.take(positions), positions, ids)
 
 
 def run_map_shard(
@@ -97,10 +111,10 @@ def run_map_shard(
     given = read_input(dataset, bound, shard, base)
     columns = [n for n in given.table.column_names if n != "sample_id"]
     keys = row_keys(given.table, columns)
-    finished = (
+    finished, failed = (
         _reusable(dataset, bound, (shard, *base.previous), set(keys.to_pylist()), redo_errors, siblings)
         if len(keys)
-        else {}
+        else ({}, set())
     )
     state = ["run"] * len(keys)
     for i, (position, key) in enumerate(zip(given.positions.tolist(), keys.to_pylist(), strict=True)):
@@ -113,7 +127,9 @@ def run_map_shard(
     fresh = empty = pa.table([pa.array([], f.type) for f in out_schema], schema=out_schema)
     if todo:
         shifted = ShardMonitor(monitor, given.positions[todo])
-        fresh = _checked(stage(given.table.take(todo), shifted), bound, len(todo), keys.take(todo))
+        again = [at for at, i in enumerate(todo) if keys[i].as_py() in failed]
+        asked = with_redone_rows(given.table.take(todo), again)
+        fresh = _checked(stage(asked, shifted), bound, len(todo), keys.take(todo))
         monitor.start(-1, -1)
     parts, source = [fresh], np.full(len(given.ids), -1, np.int64)
     source[given.positions[todo]] = np.arange(len(todo))
@@ -150,6 +166,7 @@ def commit_groups(
     ids: pa.ChunkedArray,
     full: pa.Table,
     inputs: Mapping[str, str],
+    facts: Mapping[str, object] | None = None,
 ) -> dict[str, tuple[ObjectInfo, ShardMeta]]:
     """Put every output group of a stage for one shard; `full` has one row per sample of the shard."""
     commits = {}
@@ -157,7 +174,8 @@ def commit_groups(
         names = [*schema.names, *BOOKKEEPING.names]
         fields = [pa.field("sample_id", ids.type), *schema, *BOOKKEEPING]
         table = pa.table([ids, *(full.column(n) for n in names)], schema=pa.schema(fields))
-        meta = ShardMeta(group, shard, bound.stage_facts, bound.fingerprint, bound.lineage, dict(inputs))
+        stage = (bound.stage_facts, bound.fingerprint, bound.lineage)
+        meta = ShardMeta(group, shard, *stage, dict(inputs), facts=dict(facts or {}))
         commits[bound.paths[group]] = dataset.commit(bound.paths[group], table, meta)
     return commits
 
@@ -237,14 +255,16 @@ def _reusable(
     wanted: set[bytes],
     redo_errors: bool,
     siblings: tuple[str, ...],
-) -> dict[bytes, tuple[pa.Table, int]]:
-    """key -> (table, row) of finished rows in this folder and in folders of the same fingerprint.
+) -> tuple[dict[bytes, tuple[pa.Table, int]], set[bytes]]:
+    """key -> (table, row) of finished rows in this folder and in folders of the same fingerprint, and the keys of
+    errors that are not reused because of `redo_errors`.
 
     Rows never move between shards, so only shards of the same name are looked at, and those that
     hold the superseded rows of these samples.
     """
     schema = _full_schema(bound.spec)
     found: dict[bytes, tuple[pa.Table, int]] = {}
+    failed: set[bytes] = set()
     for folder, shard in itertools.product(dict.fromkeys([bound.folder, *siblings]), shards):
         parts = []
         for group, group_schema in bound.spec.outputs.items():
@@ -262,8 +282,9 @@ def _reusable(
             if key is None or key not in wanted or key in found or status[row] == NOT_SELECTED:
                 continue
             if status[row] == ERROR and redo_errors:
+                failed.add(key)
                 continue
             found[key] = (table, row)
         if len(found) == len(wanted):
             break
-    return found
+    return found, failed

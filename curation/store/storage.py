@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 
@@ -20,6 +21,8 @@ from ..errors import DatasetError
 from ..uris import check_root, is_local
 
 TEMP_PREFIX = ".tmp-"
+#: Files are copied in pieces of this size.
+COPY_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,20 @@ class Storage:
             self.fs.pipe_file(self._path(path), data)
         return self.info(path)
 
+    def put_file(self, path: str, data: BinaryIO) -> ObjectInfo:
+        """`put` of what an open file holds from its start, without reading it into memory as a whole."""
+        data.seek(0)
+        if self.local:
+            target = self._path(path)
+            temp = self._write_temp(target, data)
+            os.replace(temp, target)
+            _sync_dir(target.parent)
+        else:
+            # A file that is not closed properly is never seen: object stores show an upload when it is complete.
+            with self.fs.open(self._path(path), "wb") as out:
+                shutil.copyfileobj(data, out, COPY_BYTES)
+        return self.info(path)
+
     def create(self, path: str, data: bytes) -> bool:
         """Write an object only if there is none of that name; False when there is one."""
         if self.local:
@@ -93,11 +110,14 @@ class Storage:
             return False
         return True
 
-    def _write_temp(self, target: Path, data: bytes) -> Path:
+    def _write_temp(self, target: Path, data: bytes | BinaryIO) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         temp = target.parent / f"{TEMP_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         with open(temp, "xb") as f:
-            f.write(data)
+            if isinstance(data, bytes):
+                f.write(data)
+            else:
+                shutil.copyfileobj(data, f, COPY_BYTES)
             f.flush()
             os.fsync(f.fileno())
         return temp

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..stage import NOT_SELECTED
+from .answers import forget_answers
 from .dataset import Dataset
 from .digest import ID_TYPE
 from .lineage import SAMPLES
@@ -75,6 +76,7 @@ def take_down(dataset: Dataset, ids: Iterable[bytes], author: str, reason: str) 
                 report.shards_rewritten += 1
         index.save()
     dataset.drop_stage_caches()
+    forget_answers(dataset.storage, wanted)
     for path in dataset.storage.temp_files():  # what killed writers left may hold the rows too
         path.unlink(missing_ok=True)
     # Children of a shard are made anew as a whole: what shows a removed parent goes at once.

@@ -14,7 +14,7 @@ class Outcome:
     """Attributes:
     task: what ran.
     results: one per shard committed; empty for a probe.
-    failure: kind is input, memory, stage, deadline, died or lost; None when it went well.
+    failure: kind is input, memory, stage, stop, deadline, died or lost; None when it went well.
     suspects: rows that were in progress when a worker was killed or died; empty when unknown.
     """
 

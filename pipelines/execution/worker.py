@@ -11,16 +11,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from zcurate.curation.errors import ShardInvalidError, ZcurateError
+from zcurate.curation.errors import ShardInvalidError, StageStopError, ZcurateError
 from zcurate.curation.neighbors.workspace import in_threads
 from zcurate.curation.stage import ExpandStage
 from zcurate.curation.store import Dataset
 from zcurate.curation.store.digest import row_keys
 from zcurate.curation.store.expand import run_expand_shard
+from zcurate.curation.store.index import GroupIndex
 from zcurate.curation.store.lineage import BoundStage
-from zcurate.curation.store.rows import ShardResult, commit_groups, read_input, run_map_shard, spread
+from zcurate.curation.store.rows import (
+    ShardInput,
+    ShardResult,
+    commit_groups,
+    read_input,
+    run_map_shard,
+    spread,
+)
 from zcurate.curation.store.selection import ShardBase
-from zcurate.curation.store.shard import ShardMeta
+from zcurate.curation.store.tables import commit_table, read_parts
 
 from ..planned import StageRef
 from ..threads import limit_threads
@@ -48,18 +56,23 @@ class MapTask:
 
 @dataclass(frozen=True)
 class GlobalTask:
-    """A whole-dataset stage."""
+    """A whole-dataset stage. `shard_inputs`: shard -> digest of what is read of it; `inputs`: of all."""
 
     number: int
     ref: StageRef
     bound: BoundStage
     bases: Mapping[str, ShardBase]
     inputs: str
+    shard_inputs: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class TaskFailure:
-    """Why a task did not end well. `kind`: input (a damaged shard), memory, or stage (a bug or its environment)."""
+    """Why a task did not end well.
+
+    `kind`: input (a damaged shard), memory, stage (a bug or its environment), or stop (no shard of the stage can
+    do better).
+    """
 
     kind: str
     message: str
@@ -110,6 +123,8 @@ class ShardWorker:
             return TaskFailure("input", str(e), getattr(e, "shard_id", None))
         except MemoryError as e:
             return TaskFailure("memory", str(e) or "out of memory")
+        except StageStopError as e:
+            return TaskFailure("stop", str(e))
         except ZcurateError as e:
             return TaskFailure("stage", str(e))
         except Exception as e:  # noqa: BLE001 - a stage's own bug must fail its shard, not the run
@@ -144,37 +159,48 @@ class ShardWorker:
         data = DatasetInput(self.dataset, task.bound, task.bases)
         result = stage.run(data)
         bound = task.bound
-        for name, schema in bound.spec.side_tables.items():
-            meta = ShardMeta(
-                name,
-                "all",
-                bound.stage_facts,
-                bound.fingerprint,
-                bound.lineage,
-                {"all": task.inputs},
-                facts=dict(result.facts),
-            )
-            self.dataset.commit(bound.table_path(name), result.tables[name].cast(schema), meta)
+        for name in bound.spec.side_tables:
+            commit_table(self.dataset, bound, name, result.tables[name], task.inputs, result.facts)
         out = []
         todo = set(task.bases)
+        before = self.dataset.index(bound.paths[next(iter(bound.spec.outputs))])
         for shard, table in [*result.aligned]:
-            out.append(self._commit_global(task, data, shard, table))
+            out.append(self._commit_global(task, before, shard, table))
             todo.discard(shard)
         empty = pa.table([pa.array([], f.type) for f in bound.spec.schema], schema=bound.spec.schema)
-        out += [self._commit_global(task, data, shard, empty) for shard in sorted(todo)]
+        out += [self._commit_global(task, before, shard, empty) for shard in sorted(todo)]
         if out:
             out[0] = ShardResult(**{**out[0].__dict__, "facts": dict(result.facts)})
         return out
 
     def _commit_global(
-        self, task: GlobalTask, data: DatasetInput, shard: str, table: pa.Table
+        self, task: GlobalTask, before: GroupIndex, shard: str, table: pa.Table
     ) -> ShardResult:
-        given = read_input(self.dataset, task.bound, shard, task.bases[shard])
-        names = [n for n in given.table.column_names if n != "sample_id"]
-        keys = row_keys(given.table, names)
-        full = spread(task.bound, table, given.positions, keys, len(given.ids))
-        commits = commit_groups(self.dataset, task.bound, shard, given.ids, full, {"all": task.inputs})
+        given = self._selected(task, before, shard)
+        full = spread(
+            task.bound, table, given.positions, given.table["_key"].combine_chunks(), len(given.ids)
+        )
+        facts = {"read": task.shard_inputs[shard]}
+        commits = commit_groups(self.dataset, task.bound, shard, given.ids, full, {"all": task.inputs}, facts)
         return ShardResult(shard, commits, len(table), 0, 0.0)
+
+    def _selected(self, task: GlobalTask, before: GroupIndex, shard: str) -> ShardInput:
+        """The selected rows of a shard with their `_key`: those of the last run where the shard's inputs are the same.
+
+        The keys of a stage that reads vectors take all of them: of shards that nothing happened to, they are not read again.
+        """
+        bound, meta = task.bound, before.metas.get(shard)
+        if (
+            meta is None
+            or meta.lineage != bound.lineage
+            or meta.facts.get("read") != task.shard_inputs[shard]
+        ):
+            given = read_input(self.dataset, bound, shard, task.bases[shard])
+            keys = row_keys(given.table, [n for n in given.table.column_names if n != "sample_id"])
+            return ShardInput(pa.table({"_key": keys}), given.positions, given.ids)
+        known = self.dataset.read(before.path, shard, ["sample_id", "_key"])
+        positions = np.flatnonzero(known["_key"].is_valid().to_numpy())
+        return ShardInput(known.select(["_key"]).take(positions), positions, known["sample_id"])
 
 
 class _Fixed:
@@ -197,16 +223,11 @@ class DatasetInput:
         return sorted(self.bases)
 
     def read(self, shard: str, columns: tuple[str, ...] | None = None) -> pa.Table:
-        table = read_input(self.dataset, self.bound, shard, self.bases[shard]).table
-        return (
-            table
-            if columns is None
-            else table.select(["sample_id", *(c for c in columns if c != "sample_id")])
-        )
+        return read_input(self.dataset, self.bound, shard, self.bases[shard], columns).table
 
     def earlier(self, name: str) -> pa.Table | None:
-        path = self.bound.table_path(name)
-        return self.dataset.read(path, "all") if "all" in self.dataset.index(path).metas else None
+        parts = list(read_parts(self.dataset, self.bound.table_path(name)))
+        return pa.concat_tables(parts) if parts else None
 
     def cache(self) -> Path | None:
         return self.dataset.stage_cache(self.bound.spec.name, self.bound.folder)

@@ -268,7 +268,7 @@ class DedupStage:
                 self._turning(data, shards, lengths),
                 data.fan_out,
             )
-        tables = {"neighbors": result.neighbors, "quantizer": _quantizer_table(result.quantizer)}
+        tables = {"neighbors": result.pairs.by_source(), "quantizer": _quantizer_table(result.quantizer)}
         return GlobalResult(_aligned(result.groups, shards, lengths), tables, dict(result.figures))
 
     def _turning(self, data: GlobalInput, shards: list[str], lengths: list[int]) -> Turning | None:

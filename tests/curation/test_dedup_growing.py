@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zcurate.curation.neighbors.dedup import Keeping, Settings, deduplicate
+from zcurate.curation.embedding.embedded import EmbeddedEncoder
+from zcurate.curation.embedding.symmetry import COMPOSITION
+from zcurate.curation.neighbors.dedup import Keeping, Settings, Turning, deduplicate
 from zcurate.curation.neighbors.references import References
 
 from .test_dedup import MIRROR, by_id, corpus, plain
@@ -85,3 +87,35 @@ def test_every_row_near_a_reference_is_found(seed, mirrored, cells):
         # identical pixels stand for each other, so a far row may be dropped for its twin's sake, never kept near one
         if row > 0.9 + 1e-6:
             assert not found["keep"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_hashes_of_old_rows_are_not_compared_again_with_the_same_outcome(tmp_path_factory, seed):
+    rng = np.random.default_rng(seed)
+    n, symmetries = 160, EmbeddedEncoder().symmetries
+    vectors = rng.standard_normal((n, symmetries.dim)).astype(np.float32)
+    hashes = rng.integers(0, 2**63, (n, 8)).astype(np.uint64)
+    for i in rng.permutation(n)[: n // 2]:  # a turned, or plain but noisy, copy of another
+        j, op = int(rng.integers(n)), int(rng.integers(8))
+        noise = rng.choice([0.01, 0.6]) * rng.standard_normal(symmetries.dim)
+        vectors[i] = symmetries.apply(np.array([op], np.int8), vectors[j : j + 1])[0] + noise
+        hashes[i] = hashes[j][COMPOSITION[np.arange(8), op]]
+        hashes[i, 0] ^= np.uint64(1) << np.uint64(rng.integers(64))
+    rows, _ = plain(n, vectors, phash=hashes[:, 0].tolist(), phashes=hashes.tolist())
+    chosen = Settings(threshold=0.87, floor=0.7)
+    turning, folder = Turning(symmetries, 0.87), tmp_path_factory.mktemp("graph")
+    present = rng.random(n) < 0.7
+    quantizer = None
+    for step in range(4):
+        at = np.flatnonzero(present)
+        part, keeping = rows.take(pa.array(at)), Keeping(folder, "encoder")
+        grown = deduplicate(part, vectors[at], chosen, quantizer=quantizer, keeping=keeping, turning=turning)
+        quantizer = grown.quantizer
+        again = deduplicate(part, vectors[at], chosen, quantizer=quantizer, turning=turning)
+        assert by_id(part, grown.groups) == by_id(part, again.groups)
+        assert grown.neighbors.equals(again.neighbors)
+        assert again.figures["turned_confirmed"] > 0
+        if step:
+            assert grown.figures["turned_candidates"] <= again.figures["turned_candidates"]
+        present = np.where(rng.random(n) < 0.1, ~present, present)

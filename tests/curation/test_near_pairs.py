@@ -7,11 +7,16 @@ from hypothesis import strategies as st
 
 from zcurate.curation.embedding.encoder import Mirror
 from zcurate.curation.errors import ConfigError, RecallError
-from zcurate.curation.neighbors.exact import knn_edges
+from zcurate.curation.neighbors.audit import audit_of
+from zcurate.curation.neighbors.cell_search import lay_out
+from zcurate.curation.neighbors.exact import all_of, knn_edges
 from zcurate.curation.neighbors.graph import grow
-from zcurate.curation.neighbors.pairs import SearchSettings, near_pairs
+from zcurate.curation.neighbors.graph_files import GraphFolder, read_graph
+from zcurate.curation.neighbors.pairs import SearchSettings, assigned, fill_all, near_pairs, searched
 from zcurate.curation.neighbors.projection import fit_projection
 from zcurate.curation.neighbors.quantizer import Quantizer, exact_quantizer, fit_quantizer, planned_cells
+from zcurate.curation.neighbors.sweep import swept
+from zcurate.curation.neighbors.workspace import in_threads, make_workspace
 
 
 def unit(x):
@@ -131,7 +136,7 @@ def test_growing_gives_the_pairs_of_doing_all_at_once(tmp_path, mirrored):
         asked.append(len(positions))
         return x[chosen_rows[positions]]
 
-    steps = [rng.permutation(3_000)[:1_500], rng.permutation(3_000)[:2_700], np.arange(3_000)]
+    steps = [rng.permutation(3_000)[:1_500], rng.permutation(3_000)[:2_800], np.arange(3_000)]
     for rows in steps:
         chosen_rows = np.sort(rows)
         grown, at = grow(
@@ -153,6 +158,55 @@ def test_growing_gives_the_pairs_of_doing_all_at_once(tmp_path, mirrored):
     assert (asked[-1], changed.facts["rows_new"]) == (1, 1)
     grow(ids, keys, vectors, chosen, mirror, tmp_path / "graph", "another", quantizer)
     assert asked[-1] == 3_000
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.booleans(), st.integers(1, 40), st.sampled_from([np.float16, np.float32])
+)
+def test_a_sweep_finds_what_a_search_of_the_same_cells_finds(seed, mirrored, k, dtype):
+    rng = np.random.default_rng(seed)
+    n, d = 1_200, int(rng.choice([8, 20, 48]))
+    x = clumps(rng, n, d).astype(dtype)
+    mirror = swap_mirror(d) if mirrored else None
+    if mirrored:
+        x[::3] = mirror.apply(x[::3])
+    x[rng.integers(0, n, 5)] = 0
+    quantizer = fit_quantizer(unit(x.astype(np.float32) + 1e-6), 16, 3)
+    space = make_workspace(x, quantizer.projection.basis.shape[1] + 1, mirror)
+    fill_all(space, quantizer, mirror, in_threads)
+    space.inverse[rng.integers(0, n, 20)] = 0  # gone
+    codes = assigned(space, quantizer, mirror, in_threads)
+    chosen = SearchSettings(k, 0.7, 0.9, full_lists=True)
+    first = n - int(rng.integers(1, 100))
+    new = np.arange(n) >= first
+    lists = [
+        searched(x, codes, lay_out(codes, queries, columns), chosen, mirror, in_threads)[0]
+        for queries, columns in ((new, ~new), (~new, new))
+    ]
+    expected = all_of(*lists)
+    found, _ = swept(x, codes, first, chosen, mirror, in_threads)
+    assert as_set(found) == as_set(expected)
+    assert np.array_equal(found.cos, expected.cos)
+
+
+def test_the_audit_of_a_graph_that_grew_and_shrank_is_that_of_its_rows(tmp_path):
+    rng = np.random.default_rng(8)
+    x, ids = clumps(rng, 1_500).astype(np.float16), names(1_500)
+    chosen = SearchSettings(20, 0.8, 0.9, audited=300)
+    quantizer = fit_quantizer(x.astype(np.float32), 16, 4)
+    for rows in (np.arange(1_300), np.arange(60, 1_350), np.arange(60, 1_500), np.arange(1_500)):
+        args = (ids[rows], ids[rows], x[rows], chosen, None)
+        grown, _ = grow(*args, tmp_path, "same", quantizer)
+        whole, _ = grow(*args, quantizer=quantizer)
+        kept = read_graph(GraphFolder(tmp_path), "same", quantizer).audit
+        fresh = audit_of(whole.space, ids[rows], whole.alive, 0, None, chosen, None, quantizer, in_threads)
+        assert set(grown.ids[kept.rows]) == set(ids[rows][fresh.rows])
+        assert len(kept.rows) == 300
+        named = lambda of, pairs: set(zip(of[pairs.src].tolist(), of[pairs.dst].tolist(), strict=True))  # noqa: E731
+        assert named(grown.ids, kept.pairs) == named(ids[rows], fresh.pairs)
+        assert grown.facts["recall"] == pytest.approx(whole.facts["recall"])
+        assert grown.facts["recall_pairs"] == whole.facts["recall_pairs"] > 100
 
 
 def test_a_killed_writer_leaves_a_graph_that_works(tmp_path):

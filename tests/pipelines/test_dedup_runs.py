@@ -1,12 +1,17 @@
 """Deduplication through the command line: a dataset that grows, other datasets to stay clear of, refused mismatches."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+
+from .conftest import group_bytes
 
 
 def picture(seed, size=240):
@@ -123,3 +128,29 @@ def test_settings_that_do_not_fit_are_refused_before_any_work(zcurate, tmp_path,
     )
     assert code == 2
     assert said in err
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(420)
+@pytest.mark.xdist_group("ray")
+def test_ray_writes_the_groups_and_communities_of_one_process(tmp_path):
+    for i in range(8):
+        save(tmp_path / "images", f"p{i}", picture(i))
+    save(tmp_path / "images", "p0-again", picture(0), 60)
+    written = {}
+    for engine in ("inline", "ray"):
+        folder = tmp_path / engine
+        folder.mkdir()
+        path = recipe(folder, "ds", tmp_path / "images")
+        settings = yaml.safe_load(path.read_text())
+        settings["stages"]["communities"] = {"k": 3}
+        path.write_text(yaml.safe_dump(settings, sort_keys=False))
+        command = [str(Path(sys.executable).parent / "zcurate"), "build", str(path), "--engine", engine]
+        done = subprocess.run(
+            command, cwd=folder, env={**os.environ, "RAY_ADDRESS": "local"}, capture_output=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr[-2_000:]
+        written[engine] = group_bytes(folder / "ds")
+    assert any(name.startswith("communities/") for name in written["ray"])
+    assert any(name.startswith("_tables/communities/") for name in written["ray"])
+    assert written["ray"] == written["inline"]

@@ -128,3 +128,33 @@ def test_groups_are_the_same_on_one_node_and_on_two(cluster, tmp_path):
     assert shared[2] == alone[2]
     assert shared[0].equals(alone[0])
     assert shared[1].equals(alone[1])
+
+
+def cut_into_communities(shared):
+    """The stage's outcome for a corpus large enough to be searched in cells, its tasks in threads or over the cluster."""
+    import pyarrow as pa
+
+    from tests.curation.shards import Shards
+    from zcurate.pipelines.context import StageContext
+    from zcurate.pipelines.stages import communities
+
+    x = corpus(21_000)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1])
+    ids = pa.array([i.to_bytes(16, "big") for i in range(len(x))], pa.binary(16))
+    data = Shards(pa.table({"sample_id": ids, communities.VECTOR: vectors}), [9_000])
+    if shared:
+        data.fan_out = fan_out
+    result = communities.build(communities.Config(), StageContext()).run(data)
+    return pa.concat_tables(t for _, t in result.aligned), result.tables["communities"], dict(result.facts)
+
+
+def test_communities_are_the_same_on_one_node_and_on_two(cluster):
+    def remote():
+        return cut_into_communities(shared=True)
+
+    alone = cut_into_communities(shared=False)
+    shared = cluster.get(cluster.remote(remote).options(num_cpus=1).remote(), timeout=300)
+    assert alone[2]["communities"][0] > 1
+    assert shared[2] == alone[2]
+    assert shared[0].equals(alone[0])
+    assert shared[1].equals(alone[1])
