@@ -9,8 +9,11 @@ every level of the tree, or (--prior user) Dirichlet-distributed, as prompts of 
 
 A budget is feasible when some keep probabilities meet it without missing another that can be met (solved without
 nesting, see graph/raking.py); `max_budget_error` is the largest relative error of the expected count over feasible budgets of at
-least half a sample. Draws are compared with expectation in units of their standard deviation. --concepts writes budget,
-feasibility, expected and drawn counts of every concept. Ends with one line of JSON.
+least half a sample. Draws are compared with expectation in units of their standard deviation; counts of a few samples
+are skewed and leave 4 deviations by chance, so the same is given by the signed root of the deviance, which is close to
+normal for small counts as well. `kl_bound` is what no selection of this size can beat (certified, see
+graph/divergence_bound.py); it may miss any budget. --concepts writes budget, feasibility, expected and drawn counts of
+every concept. Ends with one line of JSON.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ import numpy as np
 
 from zcurate.graph.baselines import METHODS, compare, figures
 from zcurate.graph.bm25 import length_scores
-from zcurate.graph.budgets import BudgetRule, Tree
+from zcurate.graph.budgets import BudgetRule, Tree, shares_of
+from zcurate.graph.divergence_bound import least_divergence
 from zcurate.graph.draw import keep
 from zcurate.graph.nesting import balance
-from zcurate.graph.raking import Tagged
+from zcurate.graph.tagged import Tagged
 
 
 def planted(n: int, seed: int, fields: int = 8, subjects: int = 8, leaves: int = 12) -> tuple[Tagged, Tree]:
@@ -66,6 +70,31 @@ def planted(n: int, seed: int, fields: int = 8, subjects: int = 8, leaves: int =
     return Tagged(indptr, indices, length_scores(np.diff(indptr)), len(tree.parent)), tree
 
 
+def signed_root(data: Tagged, p: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """float64 [m]: sign * sqrt(2 * Chernoff exponent) of drawn counts, sums of coins of probability p; 0 for sure ones.
+
+    The exponent of concept t is the supremum over h of h * drawn - sum log(1 - p + p e^h) over its samples.
+    """
+    concept = data.indices.astype(np.int64)
+    row = np.repeat(np.arange(data.n), np.diff(data.indptr))
+    open_ = (p[row] > 1e-12) & (p[row] < 1 - 1e-12)
+    concept, chance = concept[open_], p[row[open_]]
+    sure = np.bincount(
+        data.indices, p[np.repeat(np.arange(data.n), np.diff(data.indptr))] >= 1 - 1e-12, data.m
+    )
+    number, mean = np.bincount(concept, minlength=data.m), np.bincount(concept, chance, data.m)
+    count = np.clip(drawn - sure, 0, number)
+    low, high = np.full(data.m, -40.0), np.full(data.m, 40.0)
+    for _ in range(50):
+        h = (low + high) / 2
+        tilted = chance * np.exp(h[concept])
+        less = np.bincount(concept, tilted / (1 - chance + tilted), data.m) < count
+        low, high = np.where(less, h, low), np.where(less, high, h)
+    h = (low + high) / 2
+    exponent = h * count - np.bincount(concept, np.log1p(chance * np.expm1(h[concept])), data.m)
+    return np.sign(count - mean) * np.sqrt(2 * np.maximum(exponent, 0))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -96,6 +125,12 @@ def main() -> None:
         print(
             f"{name:<14}{f.size:>10.0f}{f.kl:>9.4f}{f.ess:>10.0f}{f.head_share:>8.3f}{f.tail_share:>8.3f}{f.covered:>9}"
         )
+    least = least_divergence(data, shares_of(rule, leaf), size)
+    print(
+        f"least KL that any selection of this size has: {least.bound:.4f}; uniform has "
+        f"{found['uniform'].kl / max(found['ours'].kl, 1e-12):.4g} times ours, and would have "
+        f"{found['uniform'].kl / max(least.found, 1e-12):.4g} times the least"
+    )
     solved = balance(data, rule, size)
     judged = solved.feasible & (solved.budget >= 0.5)
     error = float(np.abs(solved.error[judged]).max(initial=0.0))
@@ -112,7 +147,11 @@ def main() -> None:
         print(
             f"  not feasible: concept {t}, budget {solved.budget[t]:.1f}, expected {solved.expected[t]:.1f}"
         )
-    print(f"draws: {drawn.sum():.0f} tags, largest deviation {sigma.max():.2f} sigma")
+    root = np.abs(signed_root(data, p, drawn))
+    print(
+        f"draws: {drawn.sum():.0f} tags, largest deviation {sigma.max():.2f} sigma (of an expected count of "
+        f"{solved.expected[sigma.argmax()]:.1f}); signed root of the deviance {root.max():.2f}"
+    )
     if args.concepts:
         with open(args.concepts, "w", newline="") as f:
             table = csv.writer(f)
@@ -130,6 +169,8 @@ def main() -> None:
         "max_budget_error": round(error, 5),
         "feasible_share": round(float(judged.sum() / max(1, (solved.budget >= 0.5).sum())), 4),
         "max_sigma": round(float(sigma.max()), 2),
+        "max_signed_root": round(float(root.max()), 2),
+        "kl_bound": round(least.bound, 6),
         "size": round(found["ours"].size, 1),
     }
     print(json.dumps(result))

@@ -24,7 +24,7 @@ from zcurate.graph.bm25 import length_scores
 from zcurate.graph.budgets import BudgetRule, Tree, shares_of
 from zcurate.graph.draw import keep
 from zcurate.graph.nesting import balance
-from zcurate.graph.raking import Tagged
+from zcurate.graph.tagged import Tagged
 
 
 def tree_of(concepts: int) -> Tree:

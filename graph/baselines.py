@@ -13,7 +13,7 @@ import numpy as np
 
 from .budgets import BudgetRule, shares_of
 from .nesting import balance
-from .raking import Tagged
+from .tagged import Tagged
 
 METHODS = ("ours", "uniform", "metaclip", "hierarchical")
 

@@ -20,9 +20,6 @@ from .store import Graph
 from .wiki import Wiki, read_wiki
 from .writing import check_target, write_graph
 
-#: Kinds without hyperlinks of their own: they take no part in PageRank.
-_NO_LINKS = (kinds.CATEGORY,)
-
 
 @dataclass(frozen=True)
 class Sources:
@@ -72,8 +69,8 @@ def build(
         raise GraphError("nothing to build from; give --dumps DIR --lang CODE, or --from links.tsv")
     merged = merge(wikis)
     tree = taxonomy(*_housekeeping_left_out(merged), max_depth)
-    members = ~np.isin(merged.kind, _NO_LINKS)
-    rank = pagerank(*merged.links, members, damping)
+    # Categories have no hyperlinks of their own, whatever else they are: they take no part in PageRank.
+    rank = pagerank(*merged.links, ~merged.category, damping)
     nodes = _ranked(merged, rank.scores)
     counts = _counts(wikis, merged)
     counts |= {

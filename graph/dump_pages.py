@@ -92,10 +92,9 @@ def _resolve_redirects(files: DumpFiles, pages: Pages) -> None:
     counts, table = pages.counts, files.tables.get("redirect")
     all_ids = []
     if table is not None:
-        texts = ["rd_title", "rd_interwiki"]
-        has_fragment = "rd_fragment" in table.columns()
-        if has_fragment:
-            texts.append("rd_fragment")
+        # Both columns came to the table later than the others; dumps of old wikis lack them.
+        later = [c for c in ("rd_interwiki", "rd_fragment") if c in table.columns()]
+        texts = ["rd_title", *later]
         for batch in table.batches(["rd_from", "rd_namespace"], texts):
             source, space = required(table, batch, 0), required(table, batch, 1)
             all_ids.append(source)
@@ -103,9 +102,11 @@ def _resolve_redirects(files: DumpFiles, pages: Pages) -> None:
             row = pages.by_id.get(source)
             here = row >= 0
             counts["redirects_without_page"] += int((row == -2).sum())
-            interwiki = _given(batch.column("rd_interwiki"))
+            interwiki, fragment = (
+                _given(batch.column(c)) if c in later else np.zeros(len(row), bool)
+                for c in ("rd_interwiki", "rd_fragment")
+            )
             counts["redirects_interwiki"] += int(interwiki.sum())
-            fragment = _given(batch.column("rd_fragment")) if has_fragment else np.zeros(len(row), bool)
             counts["redirects_to_sections"] += int((fragment & ~interwiki).sum())
             target = pages.index.rows(space, Titles.of(batch.column("rd_title")))
             use = here & ~interwiki

@@ -92,6 +92,7 @@ def read_edge_lists(
         origin=", ".join(p.name for p in (*lists, *taxonomies)),
         names=table,
         kind=kinds.kinds_of(table, lang, is_category, none, none),
+        category=is_category,
         wikidata=np.full(len(shown), -1, np.int64),
         page_id=np.full(len(shown), -1, np.int64),
         image=none,
@@ -161,8 +162,10 @@ class _Tree:
 
 
 def _separator(parents: list[str]) -> str | None:
-    """What parts the steps of paths, if all parents are paths from one root."""
+    """What parts the steps of paths, if all parents are paths from one root. `St. Louis` is no path."""
     for separator in _SEPARATORS:
+        if separator in ".:" and any(f"{separator} " in p for p in parents):
+            continue
         roots = {p.split(separator, 1)[0] for p in parents}
         if len(roots) == 1 and sum(separator in p for p in parents) >= 0.5 * len(parents):
             return separator
@@ -184,7 +187,7 @@ def _joins(names: pa.Array, is_category: np.ndarray, earlier: Sequence[Wiki]) ->
     folded = fold_array(names)
     for which, wiki in reversed(list(enumerate(earlier))):
         known = fold_array(wiki.alias_text).combine_chunks()
-        category = (wiki.kind == kinds.CATEGORY)[wiki.alias_node]
+        category = wiki.category[wiki.alias_node]
         for own_kind in (False, True):  # the last match stays: one of the name's own kind
             for flag in (False, True):
                 use = np.flatnonzero(category == flag)

@@ -6,9 +6,11 @@ Nodes are named by their number within one build, and by Wikidata id or (languag
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,6 +66,15 @@ def read(path: Path) -> list[dict[str, Any]]:
             raise GraphError(f"{path}, line {number}: not a JSON object; restore the file from a backup")
         events.append(event)
     return events
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Only one process at a time reads a journal to append to it. Waits for others; ends with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "wb") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
 
 
 def append(path: Path, events: list[Mapping[str, Any]]) -> None:

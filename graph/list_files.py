@@ -26,6 +26,9 @@ _HEADER = re.compile(rb"\A(?:[ \t]*(?:#[^\n]*)?\n)+")
 # After the first record a line is a comment only with a blank after the sign: titles may begin with one.
 _COMMENT = re.compile(rb"(?m)^(?:#(?:[ \t][^\n]*)?|[ \t]*)\n")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+#: A longer line, in bytes, is no record of names: line ends are missing, or it is another kind of file.
+_LONGEST_LINE = 1 << 16
+_LONG = re.compile(rb"[^\n]{%d}" % _LONGEST_LINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,12 @@ def read_listing(path: Path, fields: int | None = None) -> Listing:
     except UnicodeDecodeError as e:
         line = text.count(b"\n", 0, e.start) + 1
         raise GraphError(f"{path}, line {line}: not UTF-8 (byte {e.start}); convert the file") from None
+    if long := _LONG.search(text):
+        line = text.count(b"\n", 0, long.start()) + 1
+        fix = "write one record per line"
+        raise GraphError(
+            f"{path}, line {line} (byte {long.start()}): longer than {_LONGEST_LINE} bytes; {fix}"
+        )
     body = _COMMENT.sub(b"", _HEADER.sub(b"", text))
     if not body.strip():
         raise GraphError(f"{path}: no records in it, only comments or blanks; give titles or links")

@@ -14,8 +14,7 @@ and among equals the first in the graph's own order (concepts and articles befor
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -133,18 +132,26 @@ class ConceptMap:
         return any(self._text[int(r)].as_py() == tag for r in rows)
 
 
-def count_unmapped(lists: Iterable[Iterable[str]]) -> pa.Table:
-    """Tags without a node and how many samples have them, most frequent first: what augmentation works on."""
-    counts: Counter[str] = Counter()
-    for tags in lists:
-        counts.update(set(tags))
-    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return pa.table(
-        {
-            "tag": pa.array([t for t, _ in rows], pa.string()),
-            "samples": pa.array([c for _, c in rows], pa.int64()),
-        }
-    )
+def count_unmapped(lists: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Tags without a node and how many samples have them, most frequent first: what augmentation works on.
+
+    Args:
+        lists: list<string>, the tags of each sample; repeats within one count once, nulls not at all.
+    """
+    chunks = lists.chunks if isinstance(lists, pa.ChunkedArray) else [lists]
+    parts = []
+    for chunk in chunks:
+        row = pc.list_parent_indices(chunk).cast(pa.int64())
+        pairs = pa.table({"row": row, "tag": pc.list_flatten(chunk).cast(pa.string())})
+        pairs = (
+            pairs.filter(pc.is_valid(pairs["tag"])).group_by(["row", "tag"], use_threads=False).aggregate([])
+        )
+        parts.append(pairs.group_by("tag", use_threads=False).aggregate([([], "count_all")]))
+    empty = pa.table({"tag": pa.array([], pa.string()), "count_all": pa.array([], pa.int64())})
+    table = pa.concat_tables([empty, *(p.select(empty.column_names) for p in parts)])
+    table = table.group_by("tag", use_threads=False).aggregate([("count_all", "sum")])
+    table = table.select(["tag", "count_all_sum"]).rename_columns(["tag", "samples"])
+    return table.sort_by([("samples", "descending"), ("tag", "ascending")])
 
 
 def _in_texts(name: str) -> bool:

@@ -24,12 +24,13 @@ class Merged:
     """Tables with the columns of `store`, without PageRank and degrees; CSR arrays, is-a possibly cyclic.
 
     Attributes:
-        kind: int8 index into `kinds.NAMES`. shared: nodes that more than one language has.
+        kind: int8 index into `kinds.NAMES`. category: bool. shared: nodes that more than one language has.
     """
 
     nodes: pa.Table
     aliases: pa.Table
     kind: np.ndarray
+    category: np.ndarray
     links: tuple[np.ndarray, np.ndarray]
     is_a: tuple[np.ndarray, np.ndarray]
     shared: int
@@ -40,11 +41,12 @@ def merge(wikis: Sequence[Wiki]) -> Merged:
     numbers, n = _numbers(wikis)
     first = [np.flatnonzero(number >= start) for number, start in numbers]
     kind = np.concatenate([w.kind[f] for w, f in zip(wikis, first, strict=True)])
-    seen = np.zeros(n, np.int16)
+    category = np.concatenate([w.category[f] for w, f in zip(wikis, first, strict=True)])
+    languages: dict[str, np.ndarray] = {}
     image = np.zeros(n, bool)
     image_known = np.zeros(n, bool)
     for w, (number, _) in zip(wikis, numbers, strict=True):
-        np.add.at(seen, number, 1)
+        languages.setdefault(w.lang, np.zeros(n, bool))[number] = True
         image[number] |= w.image
         image_known[number] |= w.image_known
     columns = {
@@ -61,7 +63,8 @@ def merge(wikis: Sequence[Wiki]) -> Merged:
     is_a = _edges([(w.is_a, number) for w, (number, _) in zip(wikis, numbers, strict=True)], n)
     types = {f.name: f.type for f in NODES}
     nodes = pa.table({name: column.cast(types[name]) for name, column in columns.items()})
-    return Merged(nodes, aliases, kind, links, is_a, int((seen > 1).sum()))
+    shared = int((np.sum(list(languages.values()), axis=0) > 1).sum())
+    return Merged(nodes, aliases, kind, category, links, is_a, shared)
 
 
 def _numbers(wikis: Sequence[Wiki]) -> tuple[list[tuple[np.ndarray, int]], int]:

@@ -25,14 +25,15 @@ import numba
 import numpy as np
 
 from .budgets import BudgetRule
-from .raking import LAMBDA_DOWN, Raked, Tagged, in_pieces, rake
+from .raking import LAMBDA_DOWN, Raked, rake, rake_and_spread
+from .tagged import Tagged, in_pieces
 
 #: Levels are halved until two are this near, and so many times at most.
 CLOSE, DEPTH = 1.04, 14
 #: Levels whose bounds are this near decide how well budgets are met; those before only bound them.
 FINE = 1.15
-#: Tags read for one level, about, and passes that this may come to: time for large data, accuracy for small.
-PATIENCE, LEAST_PASSES, MOST_PASSES = 3e9, 25, 120
+#: Tags read for one level, about, and passes at most: time for large data, accuracy for small.
+PATIENCE, MOST_PASSES = 3e9, 120
 #: The first levels start from the closed formula of `raking.py`, in which scores count.
 CLOSED_LEVELS = 3
 #: Budgets are called feasible where no multiplier of odds below e^-4 is needed: beyond, a concept's samples
@@ -112,15 +113,8 @@ def balance(
         full = (supply > 0) & (budget >= supply * (1 - 1e-6))
         offset = log_odds(data, budget, supply, top)
         offset[data.with_any(full) & can] = np.inf
-        free = rake(
-            data,
-            budget,
-            offset,
-            zero,
-            one,
-            tolerance=tolerance,
-            down=FEASIBLE_DOWN,
-            frozen=full,
+        free = rake_and_spread(
+            data, budget, offset, zero, one, None, tolerance, down=FEASIBLE_DOWN, frozen=full, settled=full
         )
         passes += free.passes
         feasible = free.feasible | (np.abs(expected - budget) <= 0.01 * np.maximum(budget, 0.5))
@@ -159,9 +153,16 @@ def _between(
     # what the lower level has too many of already gets as few more as possible; close together both bounds do that
     lost = below > budget * 1.001
     start = np.where(lost & (level >= CLOSED_LEVELS) & (not fine), -LAMBDA_DOWN, 0.0)
-    passes = int(max(LEAST_PASSES, min(MOST_PASSES, PATIENCE / max(1, len(data.indices)))))
-    patience = (tolerance, passes) if fine else (4 * tolerance, passes)
-    return rake(data, budget, offset, low, high, start, *patience, frozen=(full | lost) if fine else full)
+    limits = {
+        "tolerance": tolerance if fine else 4 * tolerance,
+        "max_passes": MOST_PASSES,
+        "max_reads": PATIENCE,
+    }
+    frozen = (full | lost) if fine else full
+    if level == 0 and len(data.indices) * MOST_PASSES > PATIENCE:
+        # no time for two solves over all samples, and far from any size: a bound, for which the first will do
+        return rake(data, budget, offset, low, high, start, frozen=frozen, **limits)
+    return rake_and_spread(data, budget, offset, low, high, start, frozen=frozen, settled=full, **limits)
 
 
 def log_odds(data: Tagged, budget: np.ndarray, supply: np.ndarray, top: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from .bm25 import length_scores
 from .budgets import BudgetRule, Tree
 from .draw import keep
 from .nesting import Balanced, balance
-from .raking import Tagged
+from .tagged import Tagged
 
 #: How much more the best sample of a concept is wanted than the worst, in odds of the closed formula.
 STEEP = 1e4

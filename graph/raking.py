@@ -36,6 +36,14 @@ sum of LAMBDA_UP * (what is missing) + LAMBDA_DOWN * (what is too much), an exac
 much the larger, so rare concepts get their budgets (which can always be had: b <= N, and P = 1 serves
 all) and common ones exceed theirs by as little as possible: those are reported as infeasible.
 
+Which common concepts exceed theirs is left open by that sum, and it may be a few by very much. So a second solve,
+`rake_and_spread`, gives concepts that exceed their budgets by more than half a growing cost in place of the bound:
+
+    lambda_t = -LAMBDA_DOWN - S * log(K_t / b_t)    where K_t > b_t                                 (4)
+
+which adds S * (K_t log(K_t / b_t) - K_t + b_t) to the sum above, the divergence of their counts from their budgets;
+all other budgets are held by bounds three times as deep.
+
 The solver is a projected Newton method: conjugate gradients on the Hessian, never formed, preconditioned by its
 diagonal; a step that overshoots is cut by the secant rule. Sums are over a fixed number of pieces in a fixed
 order: the same input gives the same bits on any number of threads.
@@ -43,71 +51,19 @@ order: the same input gives the same bits on any number of threads.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 
-#: Pieces that sums are made of, whatever the number of threads: floating-point sums depend on it.
-PIECES = 8
+from .raking_kernels import curvature, open_rows, take_rows, tilt
+from .tagged import PIECES, Tagged, in_pieces
+
 #: Bounds of lambda: how much it costs to miss a budget from below, and to exceed it, per sample.
 LAMBDA_UP, LAMBDA_DOWN = 60.0, 5.0
-MAX_STEP = 8.0
-
-
-@dataclass(frozen=True)
-class Tagged:
-    """Samples and their tags, as CSR.
-
-    Attributes:
-        indptr: int64 [n + 1].
-        indices: int32 [nnz], concepts 0..m-1, unique within a sample.
-        score: float32 [n] >= 0, the s_i. Samples of score 0 are never kept, and supply nothing.
-        m: number of concepts.
-    """
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    score: np.ndarray
-    m: int
-
-    def __post_init__(self) -> None:
-        n = len(self.indptr) - 1
-        if n < 0 or self.indptr[0] != 0 or self.indptr[-1] != len(self.indices):
-            raise ValueError("indptr must start at 0 and end at the number of indices")
-        if len(self.indices) and not 0 <= self.indices.min() <= self.indices.max() < self.m:
-            raise ValueError(f"tags must lie in 0..{self.m - 1}")
-        if len(self.score) != n or (n and not (np.isfinite(self.score).all() and self.score.min() >= 0)):
-            raise ValueError(f"score must hold one finite number >= 0 for each of the {n} samples")
-
-    @property
-    def n(self) -> int:
-        return len(self.indptr) - 1
-
-    def supply(self) -> np.ndarray:
-        """int64 [m]: samples of positive score that have each concept."""
-        rows = np.diff(self.indptr)
-        if (self.score > 0).all():
-            return np.bincount(self.indices, minlength=self.m)
-        return np.bincount(self.indices[np.repeat(self.score > 0, rows)], minlength=self.m)
-
-    def with_any(self, marked: np.ndarray) -> np.ndarray:
-        """bool [n]: samples that have any of the marked concepts (bool [m])."""
-        return _any(self.indptr, self.indices, marked)
-
-    def counts(self, probability: np.ndarray) -> np.ndarray:
-        """float64 [m]: expected samples of each concept, the K_t of some P (float [n])."""
-        out = np.zeros((PIECES, self.m))
-        p = np.ascontiguousarray(probability, np.float64)
-
-        def work(piece: int, first: int, last: int) -> None:
-            _count(self.indptr, self.indices, p, out[piece], first, last)
-
-        in_pieces(self.n, work)
-        return out.sum(axis=0)
+#: Concepts that exceed their budgets by this factor have their surplus spread: S of (4), and how much deeper
+#: the bound of all others lies then.
+SURPLUS, STIFF, DEEP = 1.5, 4.0, 3.0
+MAX_STEP, LEAST_PASSES = 8.0, 25
 
 
 @dataclass(frozen=True)
@@ -142,56 +98,69 @@ def rake(
     max_passes: int = 150,
     down: float = LAMBDA_DOWN,
     frozen: np.ndarray | None = None,
+    spread: np.ndarray | None = None,
+    max_reads: float = np.inf,
 ) -> Raked:
-    """Solve (3).
+    """Solve (3), or with `spread` (4).
 
     Args:
         budget: float64 [m], 0..supply.
         offset: float32 [n], log odds of r0; -inf for samples that stay at `low`, inf for those at `high`.
-        low, high: float32 [n], bounds of P, 0 <= low <= high <= 1.
+        low, high: float32 [n], bounds of P, 0 <= low <= high <= 1. Where they are closer than
+            `raking_kernels.SETTLED`, P is `low`.
         start: float64 [m], a guess of lambda; default 0.
         tolerance: relative error at which a budget counts as met.
-        down: bound of lambda from below.
+        down: bound of lambda from below; with `spread` that of the other concepts.
         frozen: bool [m], concepts whose lambda stays as it starts.
-        max_passes: over all tags, about; what is reached by then is returned, with its error.
+        spread: bool [m], concepts that will exceed their budgets: their surplus is spread by (4).
+        max_passes: over the tags of samples that are not settled, about; what is reached by then is returned,
+            with its error. max_reads: tags read, about; at least `LEAST_PASSES` passes are made.
     """
     budget = np.asarray(budget, np.float64)
-    lam = np.zeros(data.m) if start is None else np.clip(start, -down, LAMBDA_UP)
+    part = _Open.of(data, offset, low, high)
+    floor = np.full(data.m, -float(down))
+    if spread is not None:
+        floor[spread] = -DEEP * LAMBDA_UP
+    up = LAMBDA_UP if spread is None else DEEP * LAMBDA_UP
+    lam = np.zeros(data.m) if start is None else np.clip(start, floor, up)
     scale = np.maximum(budget, 0.5)
     fixed = np.zeros(data.m, bool) if frozen is None else frozen
-    p = np.empty(data.n, np.float32)
-    bend = np.empty(data.n, np.float32)
-    kept, diagonal = _evaluate(data, lam, offset, low, high, p, bend)
+    limit = min(max_passes, max(LEAST_PASSES, max_reads / max(1, len(part.data.indices))))
+    kept, diagonal = part.evaluate(lam)
     passes = 1
     # far from the solution, dividing by the surplus (iterative scaling) gets ahead faster than Newton steps
     damp = 1 / max(1.0, len(data.indices) / max(1, data.n))
-    while passes < 8 and not 0.7 < float(kept.sum()) / max(float(budget.sum()), 1e-9) < 1.4:
+    while (
+        passes < 8 and not 0.7 < float(kept.sum()) / max(float(budget.sum()), 1e-9) < 1.4 and spread is None
+    ):
         ratio = np.log(np.maximum(budget, 1e-6) / np.maximum(kept, 1e-6))
         ratio[fixed] = 0
-        lam = np.clip(lam + damp * np.clip(ratio, -MAX_STEP, MAX_STEP), -down, LAMBDA_UP)
-        kept, diagonal = _evaluate(data, lam, offset, low, high, p, bend)
+        lam = np.clip(lam + damp * np.clip(ratio, -MAX_STEP, MAX_STEP), floor, up)
+        kept, diagonal = part.evaluate(lam)
         passes += 1
     caution = 1.0
-    while passes < max_passes:
-        gradient = kept - budget
-        held = fixed | ((lam >= LAMBDA_UP) & (gradient < 0)) | ((lam <= -down) & (gradient > 0))
-        wrong = np.abs(gradient) / scale
+    wanted, give = _relaxed(budget, lam, spread)
+    while passes < limit:
+        gradient = kept - wanted
+        held = fixed | ((lam >= up) & (gradient < 0)) | ((lam <= floor) & (gradient > 0))
+        wrong = np.abs(gradient) / np.maximum(wanted, 0.5)
         if not (~held & (wrong > tolerance)).any():
             break
         # concepts all of whose samples are settled have no curvature: they move by the longest step
-        ridge = caution * (1e-4 * diagonal + 1e-5 * scale)
-        step, used = _conjugate_gradients(data, bend, -gradient, diagonal, ridge, ~held)
+        ridge = caution * (1e-4 * diagonal + 1e-5 * scale) + give
+        step, used = _conjugate_gradients(part, -gradient, diagonal, ridge, ~held)
         passes += used
         step = np.clip(step, -MAX_STEP, MAX_STEP)
         if float((gradient * step).sum()) >= 0:
             step = np.where(held, 0.0, np.clip(-gradient / (diagonal + ridge), -1, 1))
         length = 1.0
         for _ in range(8):
-            moved = np.clip(lam + length * step, -down, LAMBDA_UP)
+            moved = np.clip(lam + length * step, floor, up)
             slope = float((gradient * (moved - lam)).sum())
-            kept, diagonal = _evaluate(data, moved, offset, low, high, p, bend)
+            kept, diagonal = part.evaluate(moved)
+            wanted, give = _relaxed(budget, moved, spread)
             passes += 1
-            ahead = float(((kept - budget) * (moved - lam)).sum())
+            ahead = float(((kept - wanted) * (moved - lam)).sum())
             # convex: as long as it still falls here (or nearly), nothing was overshot
             if ahead <= 0.3 * abs(slope):
                 break
@@ -200,14 +169,122 @@ def rake(
         # a step that had to be cut short was too bold where the function bends (Levenberg and Marquardt)
         caution = min(1e4, caution * 30) if length < 0.25 else max(1.0, caution / 10)
     gradient = kept - budget
-    held = (fixed | (lam >= LAMBDA_UP) | (lam <= -down)) & (np.abs(gradient) > tolerance * scale)
+    at_bound = fixed | (lam >= up) | (lam <= np.maximum(floor, -down if spread is None else -np.inf))
+    if spread is not None:
+        at_bound |= spread
+    held = at_bound & (np.abs(gradient) > tolerance * scale)
     wrong = np.where(held, 0.0, np.abs(gradient) / scale)
-    return Raked(lam, p, kept, ~held, float(wrong.max(initial=0.0)), passes)
+    reads = -(-passes * len(part.data.indices) // max(1, len(data.indices)))
+    return Raked(lam, part.whole(), kept, ~held, float(wrong.max(initial=0.0)), max(1, reads))
+
+
+def rake_and_spread(
+    data: Tagged,
+    budget: np.ndarray,
+    offset: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    start: np.ndarray | None = None,
+    tolerance: float = 0.005,
+    max_passes: int = 150,
+    down: float = LAMBDA_DOWN,
+    frozen: np.ndarray | None = None,
+    settled: np.ndarray | None = None,
+    max_reads: float = np.inf,
+) -> Raked:
+    """Solve (3), then (4) for the concepts that exceed their budgets by more than `SURPLUS`. Arguments as of `rake`.
+
+    Args:
+        settled: bool [m], concepts whose lambda stays as it starts in (4) as well.
+    """
+    limits = {"tolerance": tolerance, "max_passes": max_passes, "max_reads": max_reads}
+    found = rake(data, budget, offset, low, high, start, down=down, frozen=frozen, **limits)
+    fixed = np.zeros(data.m, bool) if settled is None else settled
+    over = (found.expected > SURPLUS * np.maximum(budget, 0.5)) & ~found.feasible & ~fixed
+    if not over.any():
+        return found
+    again = rake(
+        data, budget, offset, low, high, found.lam, down=DEEP * down, frozen=fixed, spread=over, **limits
+    )
+    passes = found.passes + again.passes
+    if _penalty(again.expected, budget, over) > _penalty(found.expected, budget, over):
+        return replace(found, passes=passes)  # stopped too early to be of use
+    return replace(again, feasible=found.feasible & again.feasible, passes=passes)
+
+
+def _penalty(kept: np.ndarray, budget: np.ndarray, spread: np.ndarray) -> float:
+    """What (4) minimizes beside the distance from the closed formula."""
+    much = np.maximum(kept - budget, 0.0)
+    floor = np.maximum(budget, 0.5)
+    ratio = np.maximum(kept, floor) / floor
+    shared = np.where(spread, STIFF * floor * (ratio * np.log(ratio) - ratio + 1), 0.0)
+    missing = np.maximum(budget - kept, 0.0)
+    return float((DEEP * LAMBDA_UP * missing + LAMBDA_DOWN * much + shared).sum())
+
+
+def _relaxed(
+    budget: np.ndarray, lam: np.ndarray, spread: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | float]:
+    """(counts that (4) asks for at some lambda, how fast they fall with it)."""
+    if spread is None:
+        return budget, 0.0
+    beyond = np.where(spread, np.maximum(0.0, -lam - LAMBDA_DOWN), 0.0)
+    wanted = budget * np.exp(np.minimum(LAMBDA_UP, beyond / STIFF))
+    return wanted, np.where(beyond > 0, wanted / STIFF, 0.0)
+
+
+class _Open:
+    """The samples that are not settled, with their P and the slope of it; `base`: counts of the others."""
+
+    def __init__(self, data, offset, low, high, rows, whole_low, base):
+        self.data, self.offset, self.low, self.high = data, offset, low, high
+        self._rows, self._whole_low, self._base = rows, whole_low, base
+        self.p, self.bend = np.empty((2, data.n), np.float32)
+
+    @classmethod
+    def of(cls, data: Tagged, offset: np.ndarray, low: np.ndarray, high: np.ndarray) -> _Open:
+        rows, tags = open_rows(data.indptr, low, high)
+        if len(rows) > 0.7 * data.n:
+            return cls(data, offset, low, high, None, low, 0.0)
+        rest = low.copy()
+        rest[rows] = 0
+        few = Tagged(*take_rows(data.indptr, data.indices, rows, tags), data.score[rows], data.m)
+        return cls(few, offset[rows], low[rows], high[rows], rows, low, data.counts(rest))
+
+    def evaluate(self, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Set `p` and `bend`; per concept, the sums of both over all samples."""
+        d, out = self.data, np.zeros((PIECES, self.data.m, 2))
+
+        def work(piece: int, first: int, last: int) -> None:
+            tilt(
+                d.indptr, d.indices, lam, self.offset, self.low, self.high, self.p, self.bend, out[piece], first, last
+            )  # fmt: skip
+
+        in_pieces(d.n, work)
+        total = out.sum(axis=0)
+        return total[:, 0] + self._base, total[:, 1]
+
+    def curve(self, x: np.ndarray) -> np.ndarray:
+        """A' diag(bend) A x, float64 [m]."""
+        d, out = self.data, np.zeros((PIECES, self.data.m))
+
+        def work(piece: int, first: int, last: int) -> None:
+            curvature(d.indptr, d.indices, self.bend, x, out[piece], first, last)
+
+        in_pieces(d.n, work)
+        return out.sum(axis=0)
+
+    def whole(self) -> np.ndarray:
+        """float32: P of all samples."""
+        if self._rows is None:
+            return self.p
+        result = self._whole_low.copy()
+        result[self._rows] = self.p
+        return result
 
 
 def _conjugate_gradients(
-    data: Tagged,
-    bend: np.ndarray,
+    part: _Open,
     right: np.ndarray,
     diagonal: np.ndarray,
     ridge: np.ndarray,
@@ -223,7 +300,7 @@ def _conjugate_gradients(
     for used in range(1, 13):
         if rz <= max(goal, 1e-300):
             return x, used - 1
-        hp = np.where(free, _curve(data, bend, p) + ridge * p, 0.0)
+        hp = np.where(free, part.curve(p) + ridge * p, 0.0)
         along = float((p * hp).sum())
         if along <= 0:
             return x, used
@@ -233,109 +310,3 @@ def _conjugate_gradients(
         before, rz = rz, float((r * z).sum())
         p = z + (rz / before) * p
     return x, used
-
-
-def _evaluate(
-    data: Tagged,
-    lam: np.ndarray,
-    offset: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    p: np.ndarray,
-    bend: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fill `p` (P) and `bend` (D); per concept, the sums of both."""
-    out = np.zeros((PIECES, data.m, 2))
-
-    def work(piece: int, first: int, last: int) -> None:
-        _tilt(data.indptr, data.indices, lam, offset, low, high, p, bend, out[piece], first, last)
-
-    in_pieces(data.n, work)
-    total = out.sum(axis=0)
-    return total[:, 0], total[:, 1]
-
-
-def _curve(data: Tagged, bend: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """A' diag(bend) A x, float64 [m]."""
-    out = np.zeros((PIECES, data.m))
-
-    def work(piece: int, first: int, last: int) -> None:
-        _curvature(data.indptr, data.indices, bend, x, out[piece], first, last)
-
-    in_pieces(data.n, work)
-    return out.sum(axis=0)
-
-
-def in_pieces(n: int, work: Callable[[int, int, int], None]) -> None:
-    """Call work(piece, first, last) for `PIECES` ranges of 0..n, on as many threads as there may be."""
-    edges = [n * k // PIECES for k in range(PIECES + 1)]
-    threads = min(PIECES, _threads())
-    if n < 20_000 or threads < 2:
-        for k in range(PIECES):
-            work(k, edges[k], edges[k + 1])
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(PIECES), edges[:-1], edges[1:]))
-
-
-def _threads() -> int:
-    """Threads that this process may use: what the worker it runs in was given."""
-    limit = os.environ.get("NUMBA_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
-    cpus = len(os.sched_getaffinity(0))
-    return max(1, min(cpus, int(limit))) if limit and limit.isdigit() else cpus
-
-
-@numba.njit(nogil=True, cache=True)
-def _tilt(indptr, indices, lam, offset, low, high, p, bend, out, first, last):
-    for i in range(first, last):
-        width = high[i] - low[i]
-        total = offset[i]
-        for k in range(indptr[i], indptr[i + 1]):
-            total += lam[indices[k]]
-        if offset[i] == np.inf:
-            r = 1.0
-        elif offset[i] == -np.inf:
-            r = 0.0
-        else:
-            r = 1.0 / (1.0 + np.exp(-max(-80.0, min(80.0, total))))
-        value = min(high[i], max(low[i], np.float32(low[i] + width * r)))
-        d = width * r * (1 - r)
-        p[i] = value
-        bend[i] = d
-        for k in range(indptr[i], indptr[i + 1]):
-            t = indices[k]
-            out[t, 0] += value
-            out[t, 1] += d
-
-
-@numba.njit(nogil=True, cache=True)
-def _curvature(indptr, indices, bend, x, out, first, last):
-    for i in range(first, last):
-        d = bend[i]
-        if d == 0:
-            continue
-        total = 0.0
-        for k in range(indptr[i], indptr[i + 1]):
-            total += x[indices[k]]
-        total *= d
-        for k in range(indptr[i], indptr[i + 1]):
-            out[indices[k]] += total
-
-
-@numba.njit(nogil=True, cache=True)
-def _any(indptr, indices, marked):
-    out = np.zeros(len(indptr) - 1, np.bool_)
-    for i in range(len(out)):
-        for k in range(indptr[i], indptr[i + 1]):
-            if marked[indices[k]]:
-                out[i] = True
-                break
-    return out
-
-
-@numba.njit(nogil=True, cache=True)
-def _count(indptr, indices, value, out, first, last):
-    for i in range(first, last):
-        v = value[i]
-        for k in range(indptr[i], indptr[i + 1]):
-            out[indices[k]] += v

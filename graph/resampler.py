@@ -24,7 +24,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from .raking import Tagged
+from .tagged import Tagged
 
 FORMAT = 1
 #: Integer units of one sample's score (the largest score) and of one occurrence of a tag.

@@ -10,16 +10,37 @@ SKIP, INTEGER, TEXT = 0, 1, 2
 #: How a scan ended: tuples go on in the next block, `;` was reached, the output is full, or what is wrong.
 MORE, END, FULL = 0, 1, 2
 BAD_START, BAD_STRING_END, BAD_INTEGER, BAD_COUNT, BAD_DELIMITER, BAD_TEXT = 10, 11, 12, 13, 14, 15
+#: How the bytes of a text are written: as they are, with escapes, or as hexadecimal digits.
+PLAIN, ESCAPED, HEX = 0, 1, 2
 #: Integer that stands for NULL.
 NULL = np.iinfo(np.int64).min
 
 _QUOTE, _ESCAPE, _COMMA, _OPEN, _CLOSE, _SEMICOLON, _MINUS = 39, 92, 44, 40, 41, 59, 45
-_ZERO, _NINE, _N, _X, _UNDERSCORE = 48, 57, 78, 120, 95
+_ZERO, _NINE, _N, _X, _UNDERSCORE = 48, 57, 78, 88, 95
+#: Bit that tells lower from upper case.
+_CASE = 32
 
 
 @njit(nogil=True, cache=True, inline="always")
 def _blank(byte):
     return byte == 32 or byte == 10 or byte == 13 or byte == 9
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _digit(byte):
+    """Value of a hexadecimal digit, -1 for others."""
+    if _ZERO <= byte <= _NINE:
+        return byte - _ZERO
+    letter = byte & ~_CASE
+    return letter - 55 if 65 <= letter <= 70 else -1
+
+
+@njit(nogil=True, cache=True)
+def _all_hex(block, first, last):
+    for p in range(first, last):  # noqa: SIM110 - a generator does not compile
+        if _digit(np.int64(block[p])) < 0:
+            return False
+    return True
 
 
 @njit(nogil=True, cache=True)
@@ -28,8 +49,8 @@ def scan(block, pos, end, kinds, slots, ints, starts, stops, escaped, at):
 
     Args:
         block: uint8. kinds, slots: per column of the table, what to do and which output row it goes to.
-        ints: int64 [integer columns, capacity]. starts, stops: int64, escaped: bool [text columns, capacity];
-            spans of raw bytes between the quotes, start -1 for NULL. at: int64 [capacity], position of each tuple.
+        ints: int64 [integer columns, capacity]. starts, stops: int64, escaped: uint8 (PLAIN, ESCAPED or HEX) [text
+            columns, capacity]; spans of raw bytes between the quotes, start -1 for NULL. at: int64 [capacity], position of each tuple.
 
     Returns:
         (how it ended, position to go on from or of the fault, tuples read).
@@ -55,37 +76,51 @@ def scan(block, pos, end, kinds, slots, ints, starts, stops, escaped, at):
             kind, slot = kinds[c], slots[c]
             byte = block[p]
             if byte == _UNDERSCORE:  # a character set before the string: _binary 'x'
-                while p < end and block[p] != _QUOTE and block[p] != _COMMA and block[p] != _CLOSE:
+                while p < end and not _blank(block[p]) and block[p] not in (_QUOTE, _COMMA, _CLOSE):
+                    p += 1
+                while p < end and _blank(block[p]):
                     p += 1
                 if p >= end:
                     return MORE, pos, row
                 byte = block[p]
+            hexadecimal = False
+            if byte & ~_CASE == _X:  # X'4142'
+                if p + 1 >= end:
+                    return MORE, pos, row
+                if block[p + 1] == _QUOTE:
+                    hexadecimal = True
+                    p += 1
+                    byte = block[p]
             if byte == _QUOTE:
                 if kind == INTEGER:
                     return BAD_INTEGER, p, row
                 p += 1
-                first, special = p, False
+                first, special = p, PLAIN
                 while True:
                     if p >= end:
                         return MORE, pos, row
                     byte = block[p]
                     if byte == _ESCAPE:
-                        special = True
+                        special = ESCAPED
                         p += 2
                     elif byte == _QUOTE:
                         if p + 1 >= end:
                             return MORE, pos, row
                         if block[p + 1] != _QUOTE:
                             break
-                        special = True
+                        special = ESCAPED
                         p += 2
                     else:
                         p += 1
                 if kind == TEXT:
+                    if hexadecimal:
+                        special = HEX
+                        if not _all_hex(block, first, p):
+                            return BAD_TEXT, first, row
                     starts[slot, row], stops[slot, row], escaped[slot, row] = first, p, special
                 p += 1
             elif kind == INTEGER:
-                if byte == _N:
+                if byte & ~_CASE == _N:
                     ints[slot, row] = NULL
                     while p < end and block[p] >= 65:
                         p += 1
@@ -112,12 +147,17 @@ def scan(block, pos, end, kinds, slots, ints, starts, stops, escaped, at):
                 if block[p] == _QUOTE or p == first:
                     return BAD_DELIMITER, p, row
                 if kind == TEXT:
-                    if block[first] == _N:
-                        starts[slot, row], stops[slot, row], escaped[slot, row] = -1, -1, False
-                    elif block[first] == _ZERO and p > first + 1 and block[first + 1] == _X:
-                        return BAD_TEXT, first, row
+                    last = p
+                    while _blank(block[last - 1]):
+                        last -= 1
+                    if block[first] & ~_CASE == _N:
+                        starts[slot, row], stops[slot, row], escaped[slot, row] = -1, -1, PLAIN
+                    elif block[first] == _ZERO and last > first + 1 and block[first + 1] & ~_CASE == _X:
+                        if not _all_hex(block, first + 2, last):
+                            return BAD_TEXT, first, row
+                        starts[slot, row], stops[slot, row], escaped[slot, row] = first + 2, last, HEX
                     else:
-                        starts[slot, row], stops[slot, row], escaped[slot, row] = first, p, False
+                        starts[slot, row], stops[slot, row], escaped[slot, row] = first, last, PLAIN
             while p < end and _blank(block[p]):
                 p += 1
             if p >= end:
@@ -160,7 +200,16 @@ def copy_texts(block, starts, stops, escaped, rows, offsets, out):
     offsets[0] = 0
     for i in range(rows):
         p, stop = starts[i], stops[i]
-        if not escaped[i]:
+        if escaped[i] == HEX:
+            value, half = 0, (stop - p) % 2 == 1  # an odd number of digits has a zero before it
+            for q in range(p, stop):
+                value = value * 16 + _digit(np.int64(block[q]))
+                if half:
+                    out[w] = value
+                    w += 1
+                    value = 0
+                half = not half
+        elif escaped[i] == PLAIN:
             for q in range(p, stop):
                 out[w] = block[q]
                 w += 1

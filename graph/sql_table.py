@@ -21,13 +21,25 @@ _LONGEST_BYTES = 64 << 20
 #: By so many bytes a statement is recognized.
 _HEAD_BYTES = 4096
 
+_NAME = rb"[`\"]?(\w+)[`\"]?"
 _INSERT = re.compile(
-    rb"(?:INSERT|REPLACE)\s+(?:IGNORE\s+)?INTO\s+(?:`?\w+`?\.)?`?(\w+)`?\s*(?:\(([^()]*)\)\s*)?VALUES\s*",
+    rb"(?:INSERT|REPLACE)\s+(?:IGNORE\s+)?INTO\s+(?:[`\"]?\w+[`\"]?\.)?"
+    + _NAME
+    + rb"\s*(?:\(([^()]*)\)\s*)?VALUES\s*",
     re.I,
 )
-_CREATE = re.compile(rb"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:`?\w+`?\.)?`?(\w+)`?\s*\(", re.I)
-_COLUMN = re.compile(rb"\s*`(\w+)`\s+\w+")
-_BARE_COLUMN = re.compile(rb"\s*(\w+)\s+\w+")
+_CREATE = re.compile(
+    rb"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:[`\"]?\w+[`\"]?\.)?" + _NAME + rb"\s*\(", re.I
+)
+_COLUMN = re.compile(rb"\s*" + _NAME + rb"\s+\w+")
+_COMMENT = rb"--[ \t][^\n]*|#[^\n]*|/\*.*?\*/"
+#: What a `;` may stand in, and what is left open at the end of a buffer.
+_PARTS = re.compile(
+    rb"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|`[^`]*`|"
+    + _COMMENT
+    + rb"|(?P<end>;)|(?P<open>['\"`]|/\*)",
+    re.S,
+)
 _NOT_COLUMNS = {
     b"PRIMARY",
     b"KEY",
@@ -101,7 +113,7 @@ class _Scan:
         """What a batch is scanned into: integers, text starts, stops and escape marks, tuple positions."""
         starts, stops = np.empty((2, len(self.texts), BATCH_ROWS), np.int64)
         ints = np.empty((len(self.integers), BATCH_ROWS), np.int64)
-        return ints, starts, stops, np.empty(starts.shape, np.bool_), np.empty(BATCH_ROWS, np.int64)
+        return ints, starts, stops, np.empty(starts.shape, np.uint8), np.empty(BATCH_ROWS, np.int64)
 
     def fault(self, pos: int, problem: str, fix: str) -> DumpError:
         return DumpError(str(self.source.path), self.base + pos, problem, fix)
@@ -132,6 +144,10 @@ class _Scan:
             head = self.bytes_at(_HEAD_BYTES)
             if head.startswith(b"--"):
                 self.comment(head)
+            elif head.startswith(b"#"):
+                self.skip_past(b"\n", may_end=True)
+            elif head.startswith(b"\xef\xbb\xbf"):
+                self.pos += 3
             elif head.startswith(b"/*"):
                 self.skip_past(b"*/")
                 self.skip_optional_semicolon()
@@ -143,7 +159,7 @@ class _Scan:
                     yield self.declared
                     return
             elif _PASSED_OVER.match(head):
-                self.skip_past(b";")
+                self.pos += len(self.statement(head[:40].split(maxsplit=1)[0].decode("utf-8", "replace")))
             else:
                 shown = head[:40].decode("utf-8", "replace")
                 raise self.fault(self.pos, f"{shown!r} is no SQL statement", "give a dump made by mysqldump")
@@ -191,33 +207,41 @@ class _Scan:
         if self.skip_blank() and self.buffer[self.pos] == ord(";"):
             self.pos += 1
 
-    def create(self) -> None:
-        """Read the columns of CREATE TABLE. Key definitions are no columns."""
-        begin = self.pos
+    def statement(self, what: str) -> bytes:
+        """From here to the `;` that ends the statement; strings and comments may hold others."""
+        begin = self.base + self.pos
         while True:
             text = self.buffer[self.pos : self.end].tobytes()
-            end = re.search(rb"\n\s*\)[^\n]*;|\)[^\n']*;\s*(?:\n|$)", text)
-            if end:
-                break
+            found = next((m for m in _PARTS.finditer(text) if m.lastgroup), None)
+            if found and found.lastgroup == "end":
+                return text[: found.end()]
             if not self.fill():
-                raise self.fault(begin, "the file ends within CREATE TABLE", "download it again")
-            begin = self.pos
+                fix = "it is cut off: download or unpack it again"
+                raise self.fault(begin - self.base, f"the file ends within {what}", fix)
+
+    def create(self) -> None:
+        """Read the columns of CREATE TABLE. Key definitions are no columns."""
+        begin = self.base + self.pos
+        text = self.statement("CREATE TABLE")
+        used = len(text)
+        text = _PARTS.sub(lambda m: m[0] if m[0][:1] in b"'\"`;" else b" ", text)  # comments left out
         match = _CREATE.match(text)
         name = match[1].decode()
         if name != self.source.table:
             fix = f"this file should hold {self.source.table}; give each table under its own name"
             raise self.fault(self.pos, f"CREATE TABLE is of table {name}", fix)
         names = []
-        for part in _definitions(text[match.end() : end.end()]):
-            column = _COLUMN.match(part) or _BARE_COLUMN.match(part)
-            if column and not (b"`" not in part[: column.end(1) + 1] and column[1].upper() in _NOT_COLUMNS):
+        for part in _definitions(text[match.end() :]):
+            column = _COLUMN.match(part)
+            quoted = column and part[column.start(1) - 1 : column.start(1)] in (b"`", b'"')
+            if column and (quoted or column[1].upper() not in _NOT_COLUMNS):
                 names.append(column[1].decode())
         self.declared = self.source.stats.columns = tuple(names)
-        self.pos += end.end()
+        self.pos += used
         missing = [c for c in (*self.integers, *self.texts) if c not in names]
         if missing:
             fix = f"its columns are {', '.join(names)}; is this dump of a schema before 2023?"
-            raise self.fault(begin, f"table {name} has no column {', '.join(missing)}", fix)
+            raise self.fault(begin - self.base, f"table {name} has no column {', '.join(missing)}", fix)
 
     def insert(self) -> Iterator[pa.RecordBatch]:
         """The tuples of one INSERT."""
@@ -240,7 +264,7 @@ class _Scan:
             raise self.fault(begin, f"INSERT is into table {name}", fix)
         order = self.declared
         if match[2] is not None:
-            order = tuple(c.strip(b" `\n\t").decode() for c in match[2].split(b","))
+            order = tuple(c.strip(b' `"\r\n\t').decode() for c in match[2].split(b","))
         unknown = [c for c in (*self.integers, *self.texts) if c not in order]
         if unknown:
             raise self.fault(begin, f"INSERT leaves out {', '.join(unknown)}", "dump all columns")
@@ -297,7 +321,7 @@ class _Scan:
             k.BAD_START: "a tuple should begin here",
             k.BAD_INTEGER: "a whole number should stand here",
             k.BAD_COUNT: f"this tuple has not the {len(order)} values that CREATE TABLE declares",
-            k.BAD_TEXT: "strings written as hexadecimal numbers are not read",
+            k.BAD_TEXT: "a string of hexadecimal digits should stand here",
         }.get(state, "a comma or a closing parenthesis should stand here")
         return self.fault(pos, problem, "the dump is damaged or not mysqldump's: download it again")
 

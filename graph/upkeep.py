@@ -127,15 +127,28 @@ def prompt_counts(overlay: Overlay, n: int) -> tuple[np.ndarray, int]:
 
 
 def record(graph: Graph, events: list[dict[str, Any]], author: Author) -> list[int]:
-    """Append events with the next ids, the build and the version they lead to."""
-    first = len(journal.read(graph.path / journal.CHANGES)) + 1
+    """Append events with the next ids, the build and the version they lead to.
+
+    Raises:
+        GraphError: concepts are added, or the graph was built anew, by somebody else since this one was opened: node
+            numbers would be others.
+    """
+    path = graph.path / journal.CHANGES
     stamp = author.stamp()
-    lines = []
-    for i, event in enumerate(events):
-        lines.append(
-            {"id": first + i, **event, **stamp, "build": graph.build, "version": graph.version + 1 + i}
-        )
-    journal.append(graph.path / journal.CHANGES, lines)
+    with journal.locked(path):
+        before = journal.read(path)
+        now = type(graph).open(graph.path)
+        added = sum(e["event"] == "add" for e in before)
+        if now.build != graph.build or (
+            added != len(graph.overlay.added) and any(e["event"] == "add" for e in events)
+        ):
+            raise GraphError(f"{graph.path}: changed meanwhile by somebody else; run the command again")
+        version = int(now.meta["version"]) + sum(e.get("build") == now.build for e in before)
+        lines = [
+            {"id": len(before) + 1 + i, **event, **stamp, "build": graph.build, "version": version + 1 + i}
+            for i, event in enumerate(events)
+        ]
+        journal.append(path, lines)
     return [line["id"] for line in lines]
 
 

@@ -22,7 +22,7 @@ class Wiki:
     """A graph in one language, whatever it was made from.
 
     Attributes:
-        names: display names, string. kind: int8 index into `kinds.NAMES`. wikidata, page_id: int64, -1 for none.
+        names: display names, string. kind: int8 index into `kinds.NAMES`. category: bool, whatever its kind. wikidata, page_id: int64, -1 for none.
         image: bool; image_known: does `image` mean anything. origin: name of the dump or file.
         alias_text, alias_node, alias_source: aligned; source indexes `ALIAS_SOURCES`.
         links, is_a: pairs of node numbers, repeats allowed, is-a cycles allowed.
@@ -34,6 +34,7 @@ class Wiki:
     origin: str
     names: pa.Array
     kind: np.ndarray
+    category: np.ndarray
     wikidata: np.ndarray
     page_id: np.ndarray
     image: np.ndarray
@@ -70,13 +71,15 @@ def read_wiki(folder: str | Path, lang: str) -> Wiki:
     titles = names_of(pages.titles.array())
     names = titles.filter(pa.array(real))
     is_category = pages.namespace[real] == CATEGORY
-    kind = kinds.kinds_of(names, lang, is_category, props.disambiguation[real], props.hidden[real])
+    flags = props.disambiguation[real], props.hidden[real]
+    kind = kinds.kinds_of(names, lang, is_category, *flags, props.wikidata[real])
     alias_text, alias_node, alias_source = _aliases(pages, titles, node)
     return Wiki(
         lang=lang,
         origin="-".join(p for p in (files.wiki, files.date) if p) or str(folder),
         names=names,
         kind=kind,
+        category=is_category,
         wikidata=props.wikidata[real],
         page_id=pages.page_id[real],
         image=props.image[real],

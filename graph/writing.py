@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,9 @@ def write_graph(
     path = Path(path)
     check_target(path, update)
     n = nodes.num_rows
-    with _replacing(path) as folder:
+    # what people change meanwhile waits, and then finds a new build
+    alone = journal.locked(path / journal.CHANGES) if (path / "graph.json").is_file() else nullcontext()
+    with alone, _replacing(path) as folder:
         pq.write_table(
             nodes.select(NODES.names).cast(NODES), folder / "nodes.parquet", row_group_size=_ROW_GROUP
         )
@@ -86,7 +90,12 @@ def write_graph(
 
 
 def check_target(path: Path, update: bool) -> None:
-    """Raises GraphError unless a graph can be written there. Call it before long work."""
+    """Raises GraphError unless a graph can be written there. Call it before long work.
+
+    What killed builds left beside it is cleaned up first.
+    """
+    if path.parent.is_dir():
+        clean_up(path)
     if not path.exists():
         return
     if not (path / "graph.json").is_file():
@@ -141,21 +150,49 @@ def _carry_over(old: Path, folder: Path) -> None:
         shutil.copytree(old / "decisions", folder / "decisions", ignore=keep_out)
 
 
+def clean_up(path: Path) -> None:
+    """Finish what a killed build left beside `path`.
+
+    A graph that was being replaced takes its name again if the new one has not taken it yet; other hidden folders of
+    builds that no process holds are removed.
+    """
+    for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.replaced-*")):
+        if not path.exists() and (old / "graph.json").is_file():
+            os.rename(old, path)
+        else:
+            shutil.rmtree(old, ignore_errors=True)
+    for folder in path.parent.glob(f".{glob.escape(path.name)}.building-*"):
+        with suppress(OSError), _held(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
-def _replacing(path: Path):
+def _held(folder: Path) -> Iterator[None]:
+    """Lock a folder while the process lives. Raises BlockingIOError: another one holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
     """A new folder beside `path` that takes its place at the end, or is removed when anything fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f".{path.name}.building-{uuid.uuid4().hex[:8]}")
     folder.mkdir()
     try:
-        yield folder
-        if path.exists():
-            old = path.with_name(f".{path.name}.replaced-{uuid.uuid4().hex[:8]}")
-            os.rename(path, old)
-            os.rename(folder, path)
-            shutil.rmtree(old)
-        else:
-            os.rename(folder, path)
+        with _held(folder):
+            yield folder
+            if path.exists():
+                old = path.with_name(f".{path.name}.replaced-{uuid.uuid4().hex[:8]}")
+                os.rename(path, old)
+                os.rename(folder, path)
+                shutil.rmtree(old)
+            else:
+                os.rename(folder, path)
     finally:
         if folder.exists():
             shutil.rmtree(folder)

@@ -5,24 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from zcurate.curation.errors import ConfigError, DatasetError
+from zcurate.curation.store.dataset import Dataset
+from zcurate.curation.store.tables import WHOLE, read_parts
 from zcurate.graph.cluster_tree import Settings, attach, build_tree, ngram_vectors
 from zcurate.graph.errors import GraphError
 from zcurate.graph.journal import Author
 from zcurate.graph.mapping import ConceptMap
+from zcurate.graph.store import Graph
 
 from .registry import resolve
 from .stages.concepts import open_graph
 from .view import open_view
 
 NGRAMS = "ngrams"
+UNMAPPED = "_tables/unmapped"
 
 
 def augment_graph(
     url: str, graph_path: str, author: str, min_samples: int, encoder: str, under: str | None, dry_run: bool
 ) -> dict[str, Any]:
     """Cluster the unmapped tags of a dataset's last balance run and attach them to a graph.
+
+    Tags that the graph knows by now are passed over, so that running it twice adds nothing, and running it after more data
+    adds what is new.
 
     Args:
         min_samples: rarer tags are left out. encoder: model string of an encoder with a text tower, or `ngrams`.
@@ -31,23 +39,17 @@ def augment_graph(
     Raises:
         DatasetError: the dataset has no such list. ConfigError: an encoder without texts, an unknown concept.
     """
-    view = open_view(url)
-    stage = next((s for s in view.plan.stages if "unmapped" in s.bound.spec.side_tables), None)
-    path = stage.bound.table_path("unmapped") if stage else None
-    if path is None or "all" not in view.dataset.index(path).metas:
-        raise DatasetError(f"{url}: no list of unmapped tags; run balance with a graph and a sampling plan")
+    dataset = open_view(url).dataset
     graph = open_graph(graph_path, "--graph")
     names = ConceptMap(graph)
-    rows = [
-        r
-        for r in view.dataset.read(path, "all").to_pylist()
-        if r["samples"] >= min_samples and not names.candidates(r["tag"])
-    ]
+    listed = [r for r in _unmapped(dataset, graph, url).to_pylist() if r["samples"] >= min_samples]
+    rows = [r for r in listed if not names.candidates(r["tag"])]
     tags = [r["tag"] for r in rows]
     tree = build_tree(
         tags, _vectors(tags, encoder), Settings(), np.array([r["samples"] for r in rows], np.float64)
     )
-    facts = {**tree.report(), "encoder": encoder, "attached": 0}
+    known = len(listed) - len(rows)
+    facts = {**tree.report(), "encoder": encoder, "known": known, "attached": 0}
     if dry_run or not tags:
         return facts
     try:
@@ -56,6 +58,22 @@ def augment_graph(
         return {**facts, "attached": len(attach(graph, tree, who, parent))}
     except GraphError as e:
         raise ConfigError(str(e)) from e
+
+
+def _unmapped(dataset: Dataset, graph: Graph, url: str) -> pa.Table:
+    """The newest list of tags that this graph, as it was then, lacks. The list of a graph that grew since still serves."""
+    newest, version = None, -1
+    for folder in dataset.storage.folders(UNMAPPED):
+        path = f"{UNMAPPED}/{folder}"
+        meta = dataset.index(path).metas.get(WHOLE)
+        build, _, then = str((meta.stage.get("models") or {}).get("graph", "") if meta else "").partition("@")
+        if build == f"graph:{graph.build}" and then.isdigit() and int(then) > version:
+            newest, version = path, int(then)
+    if newest is None:
+        raise DatasetError(
+            f"{url}: no list of tags that {graph.path} lacks; run balance with that graph and a sampling plan"
+        )
+    return pa.concat_tables(list(read_parts(dataset, newest)))
 
 
 def _vectors(tags: list[str], encoder: str) -> np.ndarray:

@@ -53,7 +53,7 @@ def tagging_of(tables: Sequence[pa.Table], graph: Any = None, top_voids: int = 2
         node = flat.to_numpy()
         if len(node) and not 0 <= node.min() <= node.max() < graph.n:
             raise DatasetError("concepts.nodes are not of this graph; run the concepts stage again")
-        nodes, tree, prior, indices = _forest(graph, node)
+        nodes, tree, prior, indices = forest_of(graph, node)
         names = tuple(graph.labels(nodes.tolist()))
         voids = _voids(graph, node, top_voids)
     indptr, indices = _unique(length, indices, len(names))
@@ -75,7 +75,7 @@ def _unique(length: np.ndarray, indices: np.ndarray, m: int) -> tuple[np.ndarray
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), (pairs % max(1, m)).astype(np.int32)
 
 
-def _forest(graph: Any, node: np.ndarray) -> tuple[np.ndarray, Tree, np.ndarray, np.ndarray]:
+def forest_of(graph: Any, node: np.ndarray) -> tuple[np.ndarray, Tree, np.ndarray, np.ndarray]:
     """(nodes with data and all above them, their tree, prior weights, the tags as numbers of these nodes)."""
     parent = graph.hierarchy().parent
     there = np.zeros(graph.n, bool)

@@ -14,7 +14,7 @@ from zcurate.graph.bm25 import length_scores
 from zcurate.graph.budgets import BudgetRule
 from zcurate.graph.coverage import coverage
 from zcurate.graph.nesting import balance
-from zcurate.graph.raking import Tagged
+from zcurate.graph.tagged import Tagged
 
 from .balancing import NAMES, NODES, tagging_of
 from .plans import PlanStage

@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.graph.draw import id_halves, uniform
+from zcurate.graph.draw import id_halves
 from zcurate.graph.mapping import count_unmapped
 from zcurate.graph.plans import StageResult, StageRule, overlap, run_stage
 
 from .balancing import Tagging, tagging_of
+from .caption_mix import draw_kinds, has_kinds
 from .plans import Compiled, mean_rank, numbers, with_computed
 
 UNMAPPED_COLUMN = "concepts.unmapped"
@@ -61,13 +62,14 @@ def draw_plan(tables: Sequence[pa.Table], plan: Sequence[Compiled], graph: Any, 
     ids = table["sample_id"].cast(pa.binary(16)) if tables else pa.chunked_array([], pa.binary(16))
     halves = id_halves(ids)
     results = {c.stage.name: _run(c, table, tagging, halves, seed) for c in plan}
-    lists = [_list(c, results[c.stage.name], table, ids, halves, seed) for c in plan]
-    unmapped = table[UNMAPPED_COLUMN].to_pylist() if UNMAPPED_COLUMN in table.column_names else []
+    lists = [_list(c, results[c.stage.name], table, ids, seed) for c in plan]
+    no_tags = pa.chunked_array([], pa.list_(pa.string()))
+    unmapped = table[UNMAPPED_COLUMN] if UNMAPPED_COLUMN in table.column_names else no_tags
     made = {
         "plan_samples": pa.concat_tables(lists),
         "plan_budgets": pa.concat_tables([_budgets(n, r, tagging) for n, r in results.items()]),
         "plan_figures": _figures(results),
-        "unmapped": count_unmapped(x or () for x in unmapped),
+        "unmapped": count_unmapped(unmapped),
         "voids": pa.table(
             {
                 "concept": pa.array([name for name, _ in tagging.voids], pa.string()),
@@ -95,7 +97,7 @@ def _run(c: Compiled, table: pa.Table, tagging: Tagging, halves: np.ndarray, see
     if c.select is not None:
         eligible &= np.asarray(pc.fill_null(c.select.evaluate(table), False))
     if c.captions:
-        eligible &= _has_captions(c, table).any(axis=1)
+        eligible &= has_kinds(list(c.captions), table).any(axis=1)
     weight = None
     if c.weight is not None:
         # a plan's weight of a row without the value is 0, as a negative one's
@@ -112,29 +114,14 @@ def _run(c: Compiled, table: pa.Table, tagging: Tagging, halves: np.ndarray, see
     )
 
 
-def _has_captions(c: Compiled, table: pa.Table) -> np.ndarray:
-    """bool [n, kinds]: which kinds of the mix each row has."""
-    masks = []
-    for kind in c.captions:
-        column = table[f"captions.{kind}"]
-        listed = pa.types.is_list(column.type)
-        length = pc.list_value_length(column) if listed else pc.utf8_length(column)
-        masks.append(np.asarray(pc.greater(pc.fill_null(length, 0), 0)))
-    return np.stack(masks, axis=1)
-
-
-def _list(
-    c: Compiled, result: StageResult, table: pa.Table, ids: pa.ChunkedArray, halves: np.ndarray, seed: int
-) -> pa.Table:
+def _list(c: Compiled, result: StageResult, table: pa.Table, ids: pa.ChunkedArray, seed: int) -> pa.Table:
     """The stage's samples in order, each with the caption it is trained on."""
     rows = result.order
     kinds = [None] * len(rows)
     if c.captions:
-        share = np.array(list(c.captions.values())) * _has_captions(c, table)[rows]
-        limits = np.cumsum(share, axis=1)
-        # independent of the draw: another seed of the same hash
-        u = uniform(halves[rows], (seed + 0x51ED2701) % 2**63) * limits[:, -1]
-        kinds = [list(c.captions)[k] for k in (u[:, None] >= limits).sum(axis=1)]
+        picked = pa.array(rows)
+        has = has_kinds(list(c.captions), table)[rows]
+        kinds = draw_kinds(c.captions, has, ids.take(picked), seed)
     return pa.table(
         {
             "stage": pa.array([c.stage.name] * len(rows), pa.string()),

@@ -111,10 +111,15 @@ def data_counts(url: str) -> dict[str, int]:
 
 
 def text_engine(name: str) -> TextEngine:
-    """Your own engine, `package.module:factory`, called without arguments. Raises ConfigError."""
+    """A chat engine of the registry (`openai:URL#MODEL`), or your own, `package.module:factory`, called without
+    arguments. Raises ConfigError."""
+    from .graph_models import ChatAnswers, is_chat  # here: it brings the captioner in
+
+    if is_chat(name):
+        return ChatAnswers(name)
     module, _, factory = name.partition(":")
     if not module or not factory:
-        raise ConfigError(f"--vlm {name!r}: write package.module:factory")
+        raise ConfigError(f"--vlm {name!r}: write openai:URL#MODEL, or package.module:factory")
     try:
         engine = getattr(importlib.import_module(module), factory)()
     except (ImportError, AttributeError) as e:
@@ -141,8 +146,25 @@ def nodes_of_file(graph: Graph, path: Path) -> tuple[list[int], list[str]]:
     return nodes, unknown
 
 
+def prune_lines(graph: Graph, pruned: Pruned, per_reason: int = 6) -> list[str]:
+    """Samples of both sides of a prune run as lines of text, largest groups first."""
+    lines = []
+    for side in _sides(graph, pruned, per_reason):
+        for method, reason, count, items in side.groups:
+            names = ", ".join(i.name for i in items)
+            lines.append(f"  {'kept' if side.kept else 'dropped'}, {method}: {reason} ({count:,}): {names}")
+    return lines
+
+
 def write_prune_page(graph: Graph, pruned: Pruned, out: Path, per_reason: int = 12) -> None:
     """An HTML page with samples of what stayed and what went, per method and reason."""
+    sides = _sides(graph, pruned, per_reason)
+    categories = int(pc.equal(graph.nodes["kind"], "category").to_numpy().sum())
+    page = PrunePage(graph.path.name, graph.version + 1, graph.n, categories, pruned.counts, sides)
+    out.write_text(render_prune(page), encoding="utf-8")
+
+
+def _sides(graph: Graph, pruned: Pruned, per_reason: int) -> tuple[Side, ...]:
     sides = []
     articles = pc.not_equal(graph.nodes["kind"], "category").to_numpy()
     share = graph.pagerank
@@ -167,7 +189,4 @@ def write_prune_page(graph: Graph, pruned: Pruned, out: Path, per_reason: int = 
             ]
             cards.append((method, reason, len(nodes), items))
         sides.append(Side(kept, len(side), float(share[side].sum()), tuple(cards)))
-    page = PrunePage(
-        graph.path.name, graph.version + 1, graph.n, int((~articles).sum()), pruned.counts, tuple(sides)
-    )
-    out.write_text(render_prune(page), encoding="utf-8")
+    return tuple(sides)

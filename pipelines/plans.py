@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
-from zcurate.captioner.schema import LANGUAGES
 from zcurate.curation.errors import ConfigError
 from zcurate.curation.filters import Expression, compile_expression
 from zcurate.curation.filters.check import NUMBER, bind
@@ -19,11 +18,10 @@ from zcurate.curation.filters.expression import as_array, column_names, evaluate
 from zcurate.curation.filters.syntax import Node, parse, problem, unparse
 from zcurate.graph.complexity import caption_chars, complexity
 
+from .caption_mix import check_mix, column_of
 from .context import StageContext
 from .registry import stage_module
 
-#: Kinds a caption mix may name. Recipes may name kinds that no stage writes yet; they are passed over.
-CAPTION_KINDS = ("long", "medium", "short", "tags", "user_prompts", "enhanced")
 #: Names that stand for what is computed here -> the columns each needs.
 COMPUTED: dict[str, tuple[str, ...]] = {
     "bytes_per_pixel": ("profile.reencode_bpp",),
@@ -58,9 +56,10 @@ class PlanStage(BaseModel):
     order: _Text | None = Field(
         None, description="number the list is sorted by, ascending; default: a fixed random order"
     )
-    captions: dict[str, Annotated[float, Field(ge=0)]] = Field(
+    captions: dict[str, float] = Field(
         default_factory=dict,
-        description="caption kind (en_long, zh_short, ...) -> share; samples without any of them are left out",
+        description="caption kind (en_long, zh_short, ..., text for the alt text) -> share; a sample's missing kinds "
+        "go to its others, samples without any are left out",
     )
 
     def filled(self) -> PlanStage:
@@ -70,13 +69,7 @@ class PlanStage(BaseModel):
             given = self.model_dump(exclude_unset=True, exclude={"preset"})
             stage = PlanStage.model_validate({**PRESETS[self.preset], **given})
         stage.samples(1)
-        known = {f"{language}_{kind}" for language in LANGUAGES for kind in CAPTION_KINDS}
-        wrong = sorted(set(stage.captions) - known)
-        if wrong or (stage.captions and sum(stage.captions.values()) <= 0):
-            raise ConfigError(
-                f"stage {stage.name!r}: captions: {wrong[0] if wrong else 'all shares are 0'}; kinds are "
-                f"{', '.join(sorted(known))}"
-            )
+        check_mix(stage.captions, f"stage {stage.name!r}: captions")
         return stage
 
     def samples(self, n: int) -> float:
@@ -174,7 +167,7 @@ def compile_stage(stage: PlanStage, schema: pa.Schema) -> Compiled:
     best = tuple(node for text in full.best_first if (node := number("best_first", text)) is not None)
     weight = number("weight", full.weight) if full.weight else None
     order = number("order", full.order) if full.order else None
-    there = {k: v for k, v in full.captions.items() if v > 0 and f"captions.{k}" in schema.names}
+    there = {k: v for k, v in full.captions.items() if v > 0 and column_of(k) in schema.names}
     if full.captions and not there:
         raise ConfigError(
             f"stage {stage.name!r}: captions: no stage before writes {', '.join(full.captions)}"
@@ -183,7 +176,7 @@ def compile_stage(stage: PlanStage, schema: pa.Schema) -> Compiled:
     names = set(select.columns if select else ())
     for node in (*best, *(n for n in (weight, order) if n is not None)):
         names |= column_names(node)
-    columns: set[str] = {f"captions.{k}" for k in there}
+    columns: set[str] = {column_of(k) for k in there}
     for name in names:
         short = name.removeprefix(f"{PLAN}.")
         if not name.startswith(f"{PLAN}."):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .covering import plan_coverage
 from .exporting import funnel_of
 from .inspecting import error_rows
 from .report import render_report
@@ -194,7 +195,8 @@ def _balance(view: View, record: Any) -> Balance | None:
     table = view.dataset.read(path, "all")
     rows = sorted(table.to_pylist(), key=lambda r: -r["df"])[:_SHOWN_CONCEPTS]
     shares = tuple(ConceptShare(r["concept"], r["share_before"], r["share_after"]) for r in rows)
-    return Balance(shares, int(meta.facts["n"]), float(meta.facts["effective_sample_size"]), len(table))
+    ess = float(meta.facts["effective_sample_size"])
+    return Balance(shares, int(meta.facts["n"]), ess, len(table), plan_coverage(view, stage))
 
 
 def _errors(view: View) -> list[ErrorClass]:

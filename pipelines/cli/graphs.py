@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import graph_upkeep
+from . import graph_naming, graph_upkeep
 from .options import AsJson
 
 graph_app = typer.Typer(
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
         graph_app.command()(function)
     graph_app.command(name="import")(import_graph)
     graph_upkeep.register(graph_app)
+    graph_naming.register(graph_app)
     app.add_typer(graph_app, name="graph", rich_help_panel="Graph")
 
 
@@ -180,7 +181,9 @@ def prune(
     ] = False,
     vlm: Annotated[
         str | None,
-        typer.Option(help="Ask an engine of your own, `package.module:factory`; default: rules only."),
+        typer.Option(
+            help="Ask a model, `openai:URL#MODEL`, or an engine of your own, `package.module:factory`; default: rules only."
+        ),
     ] = None,
     author: graph_upkeep.AuthorName = "",
     reason: Annotated[str, typer.Option(help="Why; kept in the changelog.")] = "pruned",
@@ -195,7 +198,7 @@ def prune(
     from zcurate.graph.prune import prune as prune_graph
     from zcurate.graph.store import Graph
 
-    from ..graphing import errors_for_people, nodes_of_file, text_engine, write_prune_page
+    from ..graphing import errors_for_people, nodes_of_file, prune_lines, text_engine, write_prune_page
 
     with errors_for_people():
         opened = Graph.open(graph)
@@ -215,6 +218,7 @@ def prune(
     print(f"kept {kept:,} of {opened.n:,} nodes ({opened.pagerank[done.keep].sum():.1%} of PageRank)")
     for what, count in done.counts.items():
         print(f"  {what:<24} {count:>12,}")
+    print("\n".join(prune_lines(opened, done)))
     if html:
         print(f"samples: {html}")
 

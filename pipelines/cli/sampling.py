@@ -88,4 +88,5 @@ def graph_augment(
         f"{facts['leaves']} tags under {facts['parents']} parents, {facts['roots']} roots; depth {facts['depth']}, "
         f"fan-out {facts['fan_out_mean']:.1f} on average and {facts['fan_out_max']} at most"
     )
-    print(f"{facts['attached']} concepts added" if facts["attached"] else "nothing added")
+    known = f"; {facts['known']} tags are in the graph by now" if facts["known"] else ""
+    print((f"{facts['attached']} concepts added" if facts["attached"] else "nothing added") + known)

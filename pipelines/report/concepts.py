@@ -1,6 +1,6 @@
-"""The concept page: a treemap of coverage and three tables, in one HTML file without scripts or network access.
+"""Coverage of concepts: a treemap and three tables, as a page of its own or as a part of the report.
 
-Every name is untrusted text and is escaped.
+One HTML file without scripts or network access; every name is untrusted text and is escaped.
 """
 
 from __future__ import annotations
@@ -10,62 +10,88 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-WIDTH, HEIGHT, TITLE_PX = 1200.0, 640.0, 15.0
+#: Drawn twice, for wide windows and for narrow ones: text keeps its size.
+WIDE, NARROW, TITLE_PX = (1200.0, 640.0), (360.0, 520.0), 15.0
 
 _CSS = """
 body{font:14px/1.45 system-ui,sans-serif;color:#1c2430;background:#fff;margin:24px auto;max-width:1200px;padding:0 16px}
 h1{font-size:22px;margin:0 0 4px}h2{font-size:16px;margin:24px 0 6px}p{margin:4px 0 12px;color:#4a5565}
-svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:#1c2430;pointer-events:none}
-.tables{display:grid;grid-template-columns:repeat(auto-fit,minmax(340px,1fr));gap:24px}
-table{border-collapse:collapse;width:100%}td,th{padding:3px 6px;text-align:right;border-bottom:1px solid #e4e8ee}
-td:first-child,th:first-child{text-align:left;word-break:break-word}th{font-weight:600;color:#4a5565}
-.key{display:inline-block;width:12px;height:12px;vertical-align:-1px;margin:0 4px 0 12px;border:1px solid #c6ccd6}
+"""
+#: Also used inside the report, whose colors it takes where there are such.
+PART_CSS = """
+.cover svg{width:100%;height:auto;display:block}.cover svg.narrow{display:none}
+.cover svg text{font:11px system-ui,sans-serif;fill:#1c2430;pointer-events:none}
+.cover .keys{display:flex;flex-wrap:wrap;gap:2px 16px;margin:8px 0 10px;font-size:13px;color:var(--soft,#4a5565)}
+.cover .keys i{display:inline-block;width:12px;height:12px;vertical-align:-1px;margin-right:5px;border:1px solid #c6ccd6}
+.cover .tables{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(330px,100%),1fr));gap:8px 28px;margin-top:18px}
+.cover h3{font-size:15px;margin:10px 0 4px}.cover table{border-collapse:collapse;width:100%;font-size:13px}
+.cover td,.cover th{padding:3px 6px;text-align:right;border-bottom:1px solid var(--line,#e4e8ee);vertical-align:top;white-space:nowrap}
+.cover td:first-child,.cover th:first-child{text-align:left;overflow-wrap:anywhere;padding-left:0;max-width:0;width:44%;white-space:normal}
+.cover th{font-weight:600;color:var(--soft,#4a5565)}
+@media(max-width:640px){.cover svg.wide{display:none}.cover svg.narrow{display:block}}
 """
 
 
 def concept_page(numbers: Mapping[str, Any], title: str = "Concepts") -> str:
     """HTML of the numbers of `zcurate.graph.coverage.coverage`."""
-    boxes = "".join(_boxes(numbers["treemap"], 0.0, 0.0, WIDTH, HEIGHT, 0))
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title><style>{_CSS}{PART_CSS}</style></head><body>
+<h1>{escape(title)}</h1>
+{concept_part(numbers)}</body></html>
+"""
+
+
+def concept_part(numbers: Mapping[str, Any]) -> str:
+    """The same without the page around it; needs `PART_CSS`."""
     keys = "".join(
-        f'<span class="key" style="background:{_color(r)}"></span>{label}'
+        f'<span><i style="background:{_color(r)}"></i>{label}</span>'
         for r, label in (
             (0.1, "a tenth of the prior"),
             (1.0, "as wanted"),
             (10.0, "ten times"),
-            (None, "no prior"),
+            (None, "no prior, or many small ones"),
         )
     )
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title><style>{_CSS}</style></head><body>
-<h1>{escape(title)}</h1>
+    maps = ""
+    for name, (width, height) in (("wide", WIDE), ("narrow", NARROW)):
+        boxes = "".join(_boxes(numbers["treemap"], 0.0, 0.0, width, height, 0))
+        label = "Treemap of concepts: the tables below say the same in words"
+        maps += f'<svg class="{name}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{label}">{boxes}</svg>'
+    return f"""<div class="cover">
 <p>{numbers["covered"]:,} of {numbers["concepts"]:,} concepts with data have at least one sample; {numbers["samples"]:,.0f}
-occurrences. Area: occurrences. Color: share over prior.{keys}</p>
-<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="Treemap of concepts">{boxes}</svg>
+occurrences. Area: occurrences. Color: share over prior.</p>
+<div class="keys">{keys}</div>
+{maps}
 <div class="tables">
 {_table("Over-represented", numbers["over"], True)}
 {_table("Under-represented", numbers["under"], True)}
 {_table("Voids: wanted, no data", numbers["voids"], False)}
-</div></body></html>
+</div></div>
 """
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]], counted: bool) -> str:
     if not rows:
-        return f"<section><h2>{title}</h2><p>None.</p></section>"
+        return f"<div><h3>{title}</h3><p>None.</p></div>"
     head = "<tr><th>concept</th>" + ("<th>samples</th><th>share</th>" if counted else "") + "<th>prior</th>"
     head += "<th>ratio</th></tr>" if counted else "</tr>"
     body = ""
     for r in rows:
         body += f"<tr><td>{escape(r['name'])}</td>"
         if counted:
-            body += f"<td>{r['samples']:,.0f}</td><td>{r['share']:.3%}</td>"
-        body += f"<td>{r['prior']:.3%}</td>" + (f"<td>{_times(r['ratio'])}</td></tr>" if counted else "</tr>")
-    return f"<section><h2>{title}</h2><table>{head}{body}</table></section>"
+            body += f"<td>{_count(r['samples'])}</td><td>{r['share']:.2%}</td>"
+        body += f"<td>{r['prior']:.2%}</td>" + (f"<td>{_times(r['ratio'])}</td></tr>" if counted else "</tr>")
+    return f"<div><h3>{title}</h3><table>{head}{body}</table></div>"
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:,.1f}" if ratio >= 1 else f"{ratio:.3f}"
+    return f"{ratio:,.1f}" if ratio >= 9.95 else f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
+
+
+def _count(samples: float) -> str:
+    """Expected samples are fractions, which count where there are few."""
+    return f"{samples:,.0f}" if samples >= 9.95 else f"{samples:.1f}"
 
 
 def _color(ratio: float | None) -> str:
@@ -83,14 +109,14 @@ def _boxes(
     for item, (bx, by, bw, bh) in zip(
         items, squarified([i["samples"] for i in items], x, y, w, h), strict=True
     ):
-        if bw < 1 or bh < 1:
+        if bw < 2 or bh < 2:
             continue
         ratio = item["ratio"]
         note = f", {_times(ratio)} times the prior" if ratio is not None else ""
         name = item["name"] or "others"
         yield (
             f'<rect x="{bx:.1f}" y="{by:.1f}" width="{bw:.1f}" height="{bh:.1f}" fill="{_color(ratio)}" '
-            f'stroke="#fff" stroke-width="{2 if depth == 0 else 1}"><title>{escape(name)}: {item["samples"]:,.0f}'
+            f'stroke="#c3cad4" stroke-width="{1.5 if depth == 0 else 0.7}"><title>{escape(name)}: {item["samples"]:,.0f}'
             f"{note}</title></rect>"
         )
         inner = bool(item["children"]) and bw > 24 and bh > TITLE_PX + 16

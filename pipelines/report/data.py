@@ -5,9 +5,9 @@ Every text is untrusted and is escaped when rendered; every image is decoded and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -152,12 +152,16 @@ class ConceptShare:
 
 @dataclass(frozen=True)
 class Balance:
-    """Concept coverage. `effective_sample_size` = (sum w)^2 / sum w^2 over `rows` selected rows."""
+    """Concept coverage. `effective_sample_size` = (sum w)^2 / sum w^2 over `rows` selected rows.
+
+    `coverage`: numbers of `zcurate.graph.coverage.coverage` and the `stage` of the sampling plan they are of.
+    """
 
     concepts: tuple[ConceptShare, ...]
     rows: int
     effective_sample_size: float
     distinct_concepts: int | None = None
+    coverage: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

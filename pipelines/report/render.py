@@ -9,6 +9,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from .concepts import PART_CSS, concept_part
 from .data import ReportData
 from .svg import format_number, histogram_svg
 from .thumbs import ThumbBank
@@ -60,6 +61,7 @@ def render_report(data: ReportData) -> str:
         histogram_svg=histogram_svg,
         sections=_sections(data),
         concepts=_concepts(data),
+        coverage=_coverage(data),
         max_gallery=MAX_GALLERY,
         max_sources=MAX_SOURCES,
         max_reasons=MAX_REASONS,
@@ -86,6 +88,12 @@ def _sections(data: ReportData) -> list[tuple[str, str]]:
         ("timings", "Timings", data.timings),
     ]
     return [(anchor, title) for anchor, title, content in present if content]
+
+
+def _coverage(data: ReportData) -> Markup | None:
+    """Treemap and tables of a sampling plan; their names are escaped where they are made."""
+    numbers = data.balance.coverage if data.balance else None
+    return Markup(f"<style>{PART_CSS}</style>{concept_part(numbers)}") if numbers else None
 
 
 def _concepts(data: ReportData) -> list[tuple[str, float, float, float, float]]:

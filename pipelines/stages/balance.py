@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
 VERSION = 1
+#: Raised when plans come out otherwise; weights without a plan are not touched by it.
+SOLVER = 2
 COLUMN = "concepts.concepts"
 _PLAN_FIELDS = {"graph", "stages", "seed"}
 OUTPUT = pa.schema(
@@ -145,7 +147,9 @@ class BalanceStage:
         self._rule = WeightRule(**rule)
         self._config, self._plan = config, plan
         self._extra = tuple(dict.fromkeys([*extra, *(c for stage in plan for c in stage.columns)]))
-        planned = {"seed": config.seed, "plan": [signature(c) for c in plan]} if plan else {}
+        planned = {}
+        if plan:
+            planned = {"seed": config.seed, "plan": [signature(c) for c in plan], "solver": SOLVER}
         self.spec = StageSpec(
             name="weights",
             version=VERSION,

@@ -22,7 +22,7 @@ from zcurate.graph.complexity import caption_chars, complexity
 from zcurate.graph.coverage import coverage
 from zcurate.graph.nesting import balance
 from zcurate.graph.plans import Concepts, StageRule, overlap, run_stage
-from zcurate.graph.raking import Tagged
+from zcurate.graph.tagged import Tagged
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "sampler_quality.py"
 

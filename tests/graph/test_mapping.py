@@ -92,7 +92,9 @@ def test_lists_and_lettering_are_no_concepts_and_the_rest_is_counted(graph):
     found = ConceptMap(graph).map(["lists of dogs", '"DOG"', "flux capacitor", "Flux_Capacitor", ""])
     assert found.nodes == ()
     assert found.unmapped == ("lists of dogs", "flux capacitor")
-    table = count_unmapped([found.unmapped, ["flux capacitor"], []])
+    table = count_unmapped(
+        pa.array([found.unmapped, ["flux capacitor", "flux capacitor"], [], None], pa.list_(pa.string()))
+    )
     assert table.to_pylist() == [
         {"tag": "flux capacitor", "samples": 2},
         {"tag": "lists of dogs", "samples": 1},

@@ -11,7 +11,8 @@ from zcurate.graph.bm25 import length_scores
 from zcurate.graph.budgets import BudgetRule, Tree, shares_of
 from zcurate.graph.draw import id_halves, keep, uniform
 from zcurate.graph.nesting import balance, log_odds
-from zcurate.graph.raking import Tagged, rake
+from zcurate.graph.raking import SURPLUS, rake, rake_and_spread
+from zcurate.graph.tagged import Tagged
 
 
 def tagged(rows, m, score=None) -> Tagged:
@@ -243,3 +244,43 @@ def test_wrong_arrays_are_named():
         id_halves(pa.array(["x"]))
     with pytest.raises(ValueError, match="size"):
         balance(tagged([{0}], 1), BudgetRule(Tree.flat(1)), float("nan"))
+
+
+def test_the_surplus_is_spread_over_common_concepts():
+    """What cannot be avoided is shared out: nearer to the budgets in divergence, and no rare one is given up for it."""
+    corpus = tagged(zipf_rows(4000, 60, 3), 60)
+    supply = corpus.supply().astype(float)
+    budget = BudgetRule(Tree.flat(60)).budgets(supply, 0.4 * supply.sum())
+    zero, one = np.zeros(corpus.n, np.float32), np.ones(corpus.n, np.float32)
+    offset = np.zeros(corpus.n, np.float32)
+    alone = rake(corpus, budget, offset, zero, one, tolerance=1e-3)
+    spread = rake_and_spread(corpus, budget, offset, zero, one, tolerance=1e-3)
+    over = alone.expected > SURPLUS * np.maximum(budget, 0.5)
+    assert over.any()
+
+    def divergence(found):
+        k, b = found.expected[over], budget[over]
+        return float((k * np.log(k / b) - k + b).sum())
+
+    assert divergence(spread) < 0.99 * divergence(alone)
+    met = ~over & (np.abs(alone.expected - budget) <= 0.01 * np.maximum(budget, 0.5))
+    np.testing.assert_allclose(spread.expected[met], budget[met], rtol=0.05, atol=0.5)
+    assert not spread.feasible[over].any()
+
+
+@given(st.integers(0, 1000), st.floats(0.1, 0.9))
+@settings(deadline=None, max_examples=20)
+def test_settled_samples_change_nothing(seed, share):
+    """Samples whose bounds are equal are set aside; the result is as if they were looked at."""
+    corpus = tagged(zipf_rows(300, 12, seed), 12)
+    rng = np.random.default_rng(seed)
+    shut = rng.random(corpus.n) < share
+    low = np.where(shut, rng.random(corpus.n) * 0.9, 0.0).astype(np.float32)
+    high = np.where(shut, low, 1.0).astype(np.float32)
+    wide = np.where(shut, low + 2e-6, 1.0).astype(np.float32)  # just wide enough to be looked at
+    p = np.where(shut, low, 0.3 + 0.4 * rng.random(corpus.n))
+    budget, offset = corpus.counts(p), np.zeros(corpus.n, np.float32)
+    found, other = (rake(corpus, budget, offset, low, h, tolerance=1e-4, down=40.0) for h in (high, wide))
+    np.testing.assert_array_equal(found.probability[shut], low[shut])
+    np.testing.assert_allclose(found.expected, corpus.counts(found.probability), rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(found.expected, other.expected, rtol=2e-3, atol=2e-2)

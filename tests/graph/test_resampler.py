@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zcurate.graph.bm25 import length_scores
-from zcurate.graph.raking import Tagged
 from zcurate.graph.resampler import ConceptResampler
+from zcurate.graph.tagged import Tagged
 
 
 def corpus(n=4000, m=40, seed=0, extra=0.3):

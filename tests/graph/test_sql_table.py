@@ -95,7 +95,8 @@ GOOD = table_sql("t", COLUMNS, [(i, "x", 0.5, None) for i in range(40)], per_ins
         (lambda s: s.replace(b"(13,'x'", b"('13','x'"), "whole number"),
         (lambda s: s.replace(b"(13,'x'", b"(13.5,'x'"), "whole number"),
         (lambda s: s.replace(b"(13,'x'", b"(99999999999999999999,'x'"), "whole number"),
-        (lambda s: s.replace(b"(13,'x'", b"(13,0x78"), "hexadecimal"),
+        (lambda s: s.replace(b"(13,'x'", b"(13,0x7g"), "hexadecimal"),
+        (lambda s: s.replace(b"(13,'x'", b"(13,X'7 8'"), "hexadecimal"),
         (lambda s: s.replace(b",(13,", b" 13,"), "comma or a closing"),
         (lambda s: s[: s.index(b"(13,") + 5], "cut off"),
         (lambda s: s[: s.index(b"(13,")], "cut off"),
@@ -161,3 +162,55 @@ def test_a_missing_closing_line_is_noticed(tmp_path):
     path = tmp_path / "t.sql"
     path.write_bytes(table_sql("t", COLUMNS, [(1, "x", 0.5, None)], closing=False))
     assert read(path)[1].complete is False
+
+
+SMALL = b"CREATE TABLE `t` (\n `t_id` int NOT NULL,\n `t_name` varbinary(255)\n) ENGINE=InnoDB COMMENT='a;b (c)';\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (SMALL + b"INSERT INTO `t` VALUES (1,0x4142),(2,X'4a4B' ), (3,_binary 0xF),(4,x'');", [b"AB", b"JK", b"\x0f", b""]),
+        (SMALL + b"insert into `t` values (1,null),(2,NULL),(3,'null');", [None, None, b"null"]),
+        (SMALL.replace(b"\n", b"\r\n") + b"INSERT INTO `t` (\r\n`t_name`,\r\n`t_id`\r\n) VALUES\r\n('a',1),\r\n('b',2);\r\n", [b"a", b"b"]),
+        (b"CREATE TABLE t (t_id int, t_name text); INSERT INTO t VALUES (1,'a;'); INSERT INTO t VALUES (2,'b');", [b"a;", b"b"]),
+        (SMALL.replace(b"`", b'"') + b"INSERT INTO \"t\" (\"t_name\",\"t_id\") VALUES ('a',1);", [b"a"]),
+        (b"\xef\xbb\xbf# of phpMyAdmin\nSET @x='a;b';\n#\n" + SMALL + b"INSERT INTO `t` VALUES (1,'a');", [b"a"]),
+        (b"CREATE TABLE t (\n -- it's; the id\n t_id int, /* a, b */\n t_name text -- last\n);INSERT INTO t VALUES (1,'a');", [b"a"]),
+    ],
+    ids=["hexadecimal", "null", "crlf", "one line", "ansi", "comments", "comments within"],
+)  # fmt: skip
+def test_what_other_tools_write(tmp_path, text, found):
+    path = tmp_path / "t.sql"
+    path.write_bytes(text)
+    for block in (4096, 7):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sql_blocks, "BLOCK_BYTES", block)
+            rows, stats = read(path, names=("t_name",))
+        assert [r["t_name"] for r in rows] == found
+        assert stats.columns == ("t_id", "t_name")
+
+
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=20), st.integers(3, 60))
+@settings(max_examples=40, deadline=None)
+def test_hexadecimal_strings_are_the_same_bytes(tmp_path_factory, values, block):
+    path = tmp_path_factory.mktemp("hex") / "t.sql"
+    tuples = ",".join(f"({i},0x{v.hex()})" for i, v in enumerate(values))
+    path.write_bytes(SMALL + f"INSERT INTO `t` VALUES {tuples};\n".encode())  # noqa: S608 - a file, no database
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sql_blocks, "BLOCK_BYTES", block)
+        rows, _ = read(path, names=("t_name",))
+    assert [r["t_name"] for r in rows] == values
+
+
+def test_a_hundred_megabytes_without_a_line_end(tmp_path):
+    """Many tuples are read; one string of that size is an error that says where it begins."""
+    path = tmp_path / "t.sql"
+    one = b"(1,'" + b"x" * 900 + b"'),"
+    path.write_bytes(SMALL + b"INSERT INTO `t` VALUES " + one * 110_000 + b"(2,'y');\n")
+    assert sum(b.num_rows for b in SqlTable(path, "t").batches(["t_id"])) == 110_001
+    start = SMALL + b"INSERT INTO `t` VALUES "
+    path.write_bytes(start + b"(1,'" + b"x" * (100 << 20) + b"');\n")
+    with pytest.raises(DumpError, match="without end") as caught:
+        read(path, names=("t_name",))
+    assert caught.value.offset == len(start)

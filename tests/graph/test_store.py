@@ -185,6 +185,7 @@ def test_plain_taxonomy_with_a_cycle(tmp_path):
         (b"Cat\tDog\n\xff\xfe\tx\n", "line 2: not UTF-8"),
         (b"# nothing\n\n", "no records"),
         (b"\x1f\x8b\x08\x00garbage", "gzip stream is damaged"),
+        (b"Cat\tDog\n" + b"x" * 3_000_000 + b"\tDog\n", r"line 2 \(byte 8\): longer than"),
     ],
 )
 def test_bad_lists(tmp_path, text, says):
@@ -193,6 +194,13 @@ def test_bad_lists(tmp_path, text, says):
         build(Sources(lists=(tmp_path / "links.tsv",)), tmp_path / "kg")
     assert "links.tsv" in str(caught.value)
     assert not (tmp_path / "kg").exists()
+
+
+def test_one_parent_with_a_point_is_no_path(tmp_path):
+    (tmp_path / "tree.tsv").write_text("Arch\tSt. Louis\nZoo\tSt. Louis\n", encoding="utf-8")
+    graph = build(Sources(taxonomies=(tmp_path / "tree.tsv",)), tmp_path / "kg")
+    assert graph.labels(graph.parents(graph.resolve("Zoo"))) == ["St. Louis"]
+    assert graph.n == 3
 
 
 @given(st.text())

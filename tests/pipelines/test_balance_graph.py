@@ -1,6 +1,8 @@
 """The stages concepts and balance with a graph, and communities as the second hierarchy."""
 
 import json
+from dataclasses import replace
+from html import escape
 
 import numpy as np
 import pyarrow as pa
@@ -8,12 +10,18 @@ import pytest
 from PIL import Image
 
 from zcurate.curation.errors import ConfigError
+from zcurate.graph.budgets import Tree
 from zcurate.graph.build import Sources
 from zcurate.graph.build import build as build_graph
+from zcurate.graph.coverage import coverage
 from zcurate.graph.store import Graph
 from zcurate.pipelines.balancing import tagging_of
 from zcurate.pipelines.build import BuildOptions, build
 from zcurate.pipelines.recipe import build_recipe
+from zcurate.pipelines.report import render_report
+from zcurate.pipelines.report.concepts import concept_part
+from zcurate.pipelines.report.data import Balance, ConceptShare, ReportData
+from zcurate.pipelines.reporting import report_data
 from zcurate.pipelines.view import open_view
 
 TAXONOMY = {"cat": "animal", "dog": "animal", "bridge": "building", "tower": "building", "unicorn": "animal"}
@@ -75,6 +83,9 @@ def test_concepts_are_nodes_budgets_follow_the_tree_and_the_rest_is_added(graph,
     assert all(r["budget"] <= r["supply"] + 1e-6 for r in budgets.values())
     assert "unicorn" in {r["concept"].casefold() for r in side("voids")}
     assert "unicorn" not in budgets
+    page = render_report(report_data(view))
+    assert "What the sampling plan covers: stage a" in page
+    assert ">unicorn</td>" in page.casefold()
     by_community = [r for r in side("plan_budgets") if r["stage"] == "c"]
     assert all(r["concept"].startswith("community:") for r in by_community)
     assert sum(r["expected"] for r in by_community) == pytest.approx(6, rel=1e-3)
@@ -90,8 +101,15 @@ def test_concepts_are_nodes_budgets_follow_the_tree_and_the_rest_is_added(graph,
     assert facts["attached"] == facts["leaves"] + facts["parents"]
     grown = Graph.open(graph)
     assert all(grown.find(tag) for tag in unmapped)
-    # the graph has changed, so the list is of an old one until the stages ran again
-    code, _, err = zcurate(*add)
+    # a second time there is nothing left to add, though the graph is another one than the list is of
+    code, out, err = zcurate(*add, "--json")
+    assert code == 0, err
+    again = json.loads(out)
+    assert (again["attached"], again["leaves"], again["known"]) == (0, 0, len(unmapped))
+    assert Graph.open(graph).n == grown.n
+    # the list of another graph says nothing of this one
+    other = build_graph(Sources(lists=(graph.parent / "links.tsv",)), tmp_path / "other")
+    code, _, err = zcurate(*add[:3], other.path, *add[4:])
     assert code == 1
     assert "run balance" in err
 
@@ -112,3 +130,23 @@ def test_communities_become_a_tree():
     assert found.concepts.indptr.tolist() == [0, 2, 2, 2]
     assert found.concepts.communities.tolist() == [-1, -1, 0, 1]
     assert found.concepts.community.tolist() == [2, 3, -1]
+
+
+def test_the_report_shows_what_the_plan_covers(graph, tmp_path):
+    """Treemap and tables of the first stage from the side tables alone, escaped, with the graph's tree and without it."""
+    nasty = '<script>"&'
+    numbers = {
+        **coverage(["top", nasty, "b"], Tree.of(np.array([-1, 0, 0])), np.array([0, 30, 10]), voids=[(nasty, 0.2)]),
+        "stage": "pretrain",
+    }  # fmt: skip
+    part = concept_part(numbers)
+    assert nasty not in part
+    assert part.count(escape(nasty)) >= 3
+    assert part.count("<svg") == 2
+    balance = Balance((ConceptShare("b", 0.2, 0.3),), 40, 30.0, 2, numbers)
+    page = render_report(ReportData(name="n", recipe="r", created="", balance=balance))
+    assert "What the sampling plan covers: stage pretrain" in page
+    assert nasty not in page
+    assert "What the sampling plan covers" not in render_report(
+        ReportData(name="n", recipe="r", created="", balance=replace(balance, coverage=None))
+    )

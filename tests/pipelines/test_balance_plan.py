@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 from zcurate.curation.errors import ConfigError
+from zcurate.curation.store import Limit
 from zcurate.pipelines.build import BuildOptions, build
 from zcurate.pipelines.planned import plan_stages
 from zcurate.pipelines.plans import PlanStage, compile_stage, earlier_schemas, with_computed
+from zcurate.pipelines.preflight import preflight
 from zcurate.pipelines.recipe import build_recipe
 from zcurate.pipelines.view import open_view
 
@@ -151,6 +153,22 @@ def test_stage_names_are_unique_and_graphs_agree(source, tmp_path):
         plan_stages(recipe(source, tmp_path / "ds", {"stages": [{"name": "a"}, {"name": "a"}]}), {})
     with pytest.raises(ConfigError, match="same graph"):
         plan_stages(recipe(source, tmp_path / "ds", {"graph": "g", "stages": [{"name": "a"}]}), {})
+
+
+def test_a_longer_plan_is_estimated_longer(view, source, tmp_path):
+    """What a plan takes is not what weighing alone takes, nor what a plan of another length took here."""
+
+    def estimate(dataset, settings):
+        found = preflight(recipe(source, dataset, settings), Limit())
+        return next(s for s in found.stages if s.stage == "balance")
+
+    plans = [{}, {"stages": PLAN["stages"][1:2]}, {"stages": PLAN["stages"][1:]}]
+    seconds = [estimate(tmp_path / "new", p).seconds for p in plans]
+    assert seconds == sorted(seconds)
+    assert seconds[0] < seconds[1]
+    here = source.parent / "ds"
+    assert estimate(here, PLAN).measured
+    assert not estimate(here, plans[1]).measured
 
 
 def test_computed_columns():
