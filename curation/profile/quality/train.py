@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ..decode import decode
 from ..errors import ImageError
+from .averaging import averaged_step
 from .color_network import ColorNetwork
 from .inputs import tile_input
 from .network import TILE_SCORES, MarkNetwork, TileNetwork
@@ -102,16 +103,8 @@ def train_tiles(
         logits = network(tiles)
         loss = F.binary_cross_entropy_with_logits(logits, target, weight)
         loss = loss + 2 * ((torch.sigmoid(logits) - target).abs() * weight).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        decay = min(0.999, (step + 1) / (step + 10))
+        averaged_step(loss, network, average, optimizer, step)
         with torch.no_grad():
-            for a, p in zip(average.parameters(), network.parameters(), strict=True):
-                a.lerp_(p, 1 - decay)
-            for a, b in zip(average.buffers(), network.buffers(), strict=True):
-                a.copy_(b)  # statistics of batch normalization
             error = ((torch.sigmoid(logits) - target).abs() * weight).sum(0) / weight.sum(0).clamp(min=1)
         running += (error.numpy() - running) * (0.02 if step > 50 else 0.2)
         if step % 200 == 0:

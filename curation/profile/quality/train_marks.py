@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
+from .averaging import averaged_step
 from .inputs import mark_cells
 from .marks_synthesis import Bank, framings
 from .network import MarkNetwork
@@ -75,16 +76,7 @@ def train_marks(
         by_map = F.binary_cross_entropy_with_logits(where, covered, pos_weight=torch.tensor(3.0))
         by_score = F.binary_cross_entropy_with_logits(logits, target)
         loss = by_map + by_score
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        decay = min(0.999, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for a, p in zip(average.parameters(), network.parameters(), strict=True):
-                a.lerp_(p, 1 - decay)
-            for a, b in zip(average.buffers(), network.buffers(), strict=True):
-                a.copy_(b)  # statistics of batch normalization
+        averaged_step(loss, network, average, optimizer, step)
         right = ((logits > 0) == (target > 0.5)).float().mean()
         running += (np.array([by_map.item(), by_score.item(), right.item()]) - running) * (
             0.01 if step > 100 else 0.2
