@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -124,6 +126,47 @@ class BlobReader:
         raise SampleError(
             f"{quoted(uri)}: container {container!r} lacks member, offset or length; ingest it again"
         )
+
+    @contextmanager
+    def stream(
+        self,
+        source: str,
+        uri: str,
+        container: str,
+        member: str | None = None,
+        offset: int | None = None,
+        length: int | None = None,
+    ) -> Iterator[BinaryIO]:
+        """The original bytes as a seekable file, read as they are needed: for clips, which `limit_bytes` does not bind.
+
+        Plain files are streamed; members of archives and tables are read as by `read`, within its limit.
+
+        Raises:
+            SampleError: as `read`.
+        """
+        if container != "file" or source not in self._roots:
+            yield io.BytesIO(self.read(source, uri, container, member, offset, length))
+            return
+        root = self._roots[source]
+        try:
+            uri = check_relative(uri)
+            file = self._open_table(source, root, uri)
+        except UnsafeUriError as e:
+            raise e if isinstance(e, SampleError) else UnsafePathError(str(e)) from e
+        except FileNotFoundError as e:
+            raise MissingFileError(f"{quoted(uri)} is missing from source {source!r}; ingest it again") from e
+        except OSError as e:
+            raise MissingFileError(
+                f"{quoted(uri)} of source {source!r} cannot be read: {e.strerror or e}"
+            ) from e
+        with file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            if length is not None and size != length:
+                raise ChangedFileError(
+                    f"{quoted(uri)} has {size} bytes, but {length} when listed; ingest it again"
+                )
+            yield file
 
     def _too_large(self, uri: str, size: int) -> FileTooLargeError:
         return FileTooLargeError(f"{quoted(uri)}: {size} bytes; the limit is {self._limit}")

@@ -47,7 +47,7 @@ async def map_rows_concurrently(
         raise ValueError(f"most is {most}; at least one row must be under way")
     columns: list[Mapping[str, Any]] = [{}] * len(table)
     marks: list[Mapping[str, Any]] = [{"_status": OK}] * len(table)
-    flight = _Flight(monitor)
+    flight = _Flight(monitor, len(table))
     late: list[int] = []
     stop: list[StageStopError] = []
 
@@ -65,10 +65,12 @@ async def map_rows_concurrently(
                 marks[i] = error_row(RowTimeout(f"timeout: took longer than {deadline_s:g} s, by itself too"))
             else:
                 late.append(i)
+                return
         except catch as e:
             marks[i] = error_row(e)
         finally:
             flight.end(i)
+        flight.count()
 
     tasks: set[asyncio.Task[None]] = set()
     try:
@@ -108,8 +110,8 @@ async def _some(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
 class _Flight:
     """The rows under way, as the monitor is told of them."""
 
-    def __init__(self, monitor: RowMonitor):
-        self._monitor = monitor
+    def __init__(self, monitor: RowMonitor, of: int):
+        self._monitor, self._of, self._done = monitor, of, 0
         self._rows: dict[int, None] = {}  # in the order begun, so the ends are the lowest and the highest
 
     def begin(self, i: int) -> None:
@@ -119,6 +121,10 @@ class _Flight:
     def end(self, i: int) -> None:
         del self._rows[i]
         self.waiting()
+
+    def count(self) -> None:
+        self._done += 1
+        self._monitor.finished(self._done, self._of)
 
     def working(self, i: int) -> None:
         self._monitor.start(i, i)

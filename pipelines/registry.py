@@ -20,7 +20,8 @@ STAGES = {
     name: f"zcurate.pipelines.stages.{name}"
     for name in (
         *("profile", "filter", "embed", "scores", "filter_scores", "dedup", "sampling", "communities"),
-        *("ocr", "caption", "concepts", "balance", "frames"),
+        *("ocr", "caption", "tags", "filter_tags", "enhance", "concepts", "balance", "frames", "edits"),
+        *("clips", "video_pairs", "photo_groups"),
     )
 }
 
@@ -33,8 +34,18 @@ ENGINES: dict[str, dict[str, tuple[str, str, str, bool]]] = {
         "siglip": ("zcurate.curation.embedding.siglip", "SiglipEncoder", "transformers", True),
     },
     "ocr": {"rapidocr": ("zcurate.captioner.ocr.rapid", "RapidOcr", "rapidocr onnxruntime", False)},
-    "vlm": {"template": ("zcurate.captioner.template", "TemplateEngine", "", False)},
+    "vlm": {
+        "template": ("zcurate.captioner.template", "TemplateEngine", "", False),
+        "openai": ("zcurate.captioner.vlm.openai_chat", "OpenAiChat", "aiohttp", True),
+        "transformers": (
+            "zcurate.captioner.vlm.transformers_chat",
+            "TransformersChat",
+            "'transformers>=4.57' torch pillow",
+            True,
+        ),
+    },
     "head": {"linear": ("zcurate.curation.scoring.linear", "LinearHead", "", True)},
+    "generator": {"dashscope": ("zcurate.model.api.generator", "DashScopeGenerator", "httpx", True)},
     "detector": {
         "nudenet": ("zcurate.curation.scoring.detector", "NudeNetDetector", "zcurate[safety]", False)
     },
@@ -80,6 +91,9 @@ def resolve(role: str, model: str) -> Any:
         if e.name and e.name.startswith("zcurate"):
             raise
         raise MissingDependencyError(f"{model!r} needs {e.name}: pip install {package or e.name}") from e
+    except ValueError as e:
+        # Not the string itself: it may hold a password, which is what is wrong with it.
+        raise ConfigError(f"{role} engine {prefix!r}: {e}") from e
 
 
 def split_model(role: str, model: str) -> tuple[str, str]:
@@ -100,20 +114,28 @@ def identity(model: str, revision: str | None = None) -> str:
     """What a model string stands for, as it enters fingerprints.
 
     A local file or directory: a digest of its files' contents. A package's bundled model: the
-    package's version. A hub id or server: its name and the `revision` the recipe gives, marked
-    unverified, because nothing here can check what a server serves.
+    package's version, and ours of what is done around it. A hub id, or the model a server is asked for (wherever the server is): its
+    name and the `revision` the recipe gives, marked unverified, because nothing here can check
+    what a server serves.
     """
     prefix, _, argument = model.partition(":")
     if argument and Path(argument).expanduser().exists():
         return f"{prefix}:sha256:{_tree_digest(str(Path(argument).expanduser().resolve()))}"
     if argument:
+        if prefix == "openai":
+            argument = argument.partition("#")[2]
         return f"{prefix}:{argument}@{revision or 'unspecified'} (unverified)"
     bundled = {"rapidocr": ("rapidocr", "onnxruntime"), "nudenet": ("nudenet", "onnxruntime")}
     packages = bundled.get(prefix, ())
     if packages:
         from importlib.metadata import version
 
-        return f"{prefix}:" + ",".join(f"{p}=={version(p)}" for p in packages)
+        made_of = [f"{p}=={version(p)}" for p in packages]
+        if prefix == "rapidocr":  # what is done around the engine: large pictures, spaces, reading order
+            from zcurate.captioner.ocr.rapid import READING_VERSION
+
+            made_of.append(f"reading=={READING_VERSION}")
+        return f"{prefix}:" + ",".join(made_of)
     if model == "embedded":
         from zcurate.curation.embedding.embedded import WEIGHTS_FILE, EmbeddedEncoder
 

@@ -81,7 +81,7 @@ class UrlCache:
         max_bytes: of all URLs kept; the least recently used goes first.
     """
 
-    def __init__(self, max_bytes: int = 64 << 20):
+    def __init__(self, max_bytes: int = 256 << 20):
         self._urls: OrderedDict[tuple[str, float], bytes] = OrderedDict()
         self._max_bytes, self._bytes = max_bytes, 0
 

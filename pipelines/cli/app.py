@@ -8,7 +8,23 @@ import typer
 
 from zcurate.curation.errors import ConfigError, SourceError, UnsafeUriError, ZcurateError
 
-from . import auditing, builds, graphs, heads, looking, sampling, searching, upkeep
+from . import (
+    auditing,
+    builds,
+    caption_reports,
+    edits,
+    generating,
+    graphs,
+    heads,
+    looking,
+    pairs,
+    prompting,
+    sampling,
+    searching,
+    serving,
+    training,
+    upkeep,
+)
 
 app = typer.Typer(
     name="zcurate",
@@ -19,7 +35,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Build image datasets: profile, deduplicate, balance, caption, export. Try `zcurate demo`.",
 )
-for module in (auditing, builds, graphs, heads, looking, sampling, searching, upkeep):
+for module in (
+    auditing,
+    builds,
+    caption_reports,
+    edits,
+    generating,
+    graphs,
+    heads,
+    looking,
+    pairs,
+    prompting,
+    sampling,
+    searching,
+    serving,
+    training,
+    upkeep,
+):
     module.register(app)
 
 

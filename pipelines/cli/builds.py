@@ -137,7 +137,8 @@ def ingest(
     ],
     out: Annotated[str, typer.Option("--out", help="Dataset directory or URL.")],
     kind: Annotated[
-        str | None, typer.Option(help="folder | webdataset | parquet | manifest; default: by looking.")
+        str | None,
+        typer.Option(help="folder | webdataset | parquet | manifest | video; default: by looking."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the source in the dataset.")] = None,
     origin: Annotated[str, typer.Option(help="camera | rendered | model | unknown.")] = "unknown",
@@ -260,11 +261,18 @@ def export(
     allow_model_origin: Annotated[bool, typer.Option(help="Export images made by models too.")] = False,
     rows_per_shard: Annotated[int, typer.Option(min=1, help="Rows per file at most.")] = 1000,
     images: Annotated[bool, typer.Option(help="Parquet: include the original bytes.")] = True,
+    caption_mix: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Training caption by share: KIND=SHARE, e.g. en_long=0.7; `text` is the alt text. Repeatable."
+        ),
+    ] = None,
+    caption_seed: Annotated[int, typer.Option(min=0, help="Another seed draws other captions.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Write the selected rows as training shards, original bytes untouched.
 
-    Example: `zcurate export ds --format webdataset --out shards/`
+    Example: `zcurate export ds --format webdataset --out shards/ --caption-mix en_long=0.9 --caption-mix text=0.1`
     """
     from ..exporting import export_one
     from ..planned import check_config
@@ -279,6 +287,8 @@ def export(
         "allow_model_origin": allow_model_origin,
         "rows_per_shard": rows_per_shard,
         "images": images,
+        "caption_mix": dict(item.partition("=")[::2] for item in caption_mix or ()),
+        "caption_seed": caption_seed,
     }
     config = check_config(ExportConfig, given, "export")
     view = open_view(dataset)

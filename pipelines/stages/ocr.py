@@ -17,7 +17,7 @@ from ..decisions import deciding
 if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
-VERSION = 1
+VERSION = 2
 _LOCATION = ("source", "uri", "container", "member", "offset", "length")
 
 LINE = pa.struct(

@@ -18,10 +18,13 @@ class Watcher:
     """A monitor that remembers."""
 
     def __init__(self):
-        self.spans = []
+        self.spans, self.done = [], []
 
     def start(self, first, last):
         self.spans.append((first, last))
+
+    def finished(self, rows, of):
+        self.done.append((rows, of))
 
 
 def run(table, function, most=4, deadline_s=30.0, monitor=None):
@@ -146,3 +149,18 @@ def test_the_watcher_sees_whose_code_runs_and_else_who_is_under_way():
     assert all(span == (x, x) for x, span in during)
     assert waiting[0] == (0, 2)
     assert all(first <= last for first, last in watcher.spans)
+
+
+def test_the_watcher_is_told_how_many_rows_are_done():
+    """Errors are done too; a row that is tried again counts once."""
+    watcher = Watcher()
+
+    async def one(row):
+        if row["x"] == 1:
+            raise ValueError("no")
+        if row["x"] == 3:
+            await asyncio.Event().wait()
+        return {"double": 0}
+
+    run(pa.table({"x": [0, 1, 2, 3, 4]}), one, deadline_s=0.05, monitor=watcher)
+    assert watcher.done == [(i, 5) for i in range(1, 6)]

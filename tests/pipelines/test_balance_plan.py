@@ -57,9 +57,21 @@ def recipe(source, dataset, balance):
 PLAN = {
     "seed": 3,
     "stages": [
-        {"name": "wide", "size": "60%", "temperature": 0.3, "captions": {"en_long": 2, "en_short": 1}},
+        {
+            "name": "wide",
+            "size": "60%",
+            "temperature": 0.3,
+            "captions": {"en_long": 2, "en_short": 1},
+            "include_placeholders": True,
+        },
         {"name": "narrow", "size": 30, "select": "width_px > 257", "order": "complexity"},
-        {"name": "sft", "preset": "sft", "size": "20%", "captions": {"en_long": 1.0}},
+        {
+            "name": "sft",
+            "preset": "sft",
+            "size": "20%",
+            "captions": {"en_long": 1.0},
+            "include_placeholders": True,
+        },
     ],
 }
 

@@ -1,0 +1,79 @@
+"""Are the chat models of a recipe there? Asked before any work, without a question that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from zcurate.captioner.chat import ChatError
+from zcurate.curation.errors import ConfigError
+
+from . import registry
+from .loop_thread import LoopThread
+from .recipe import Recipe
+
+
+def check_chats(recipe: Recipe) -> tuple[list[str], list[str]]:
+    """(what is missing, warnings) about every `openai:` and `transformers:` model of the recipe's stages."""
+    missing: list[str] = []
+    warnings: list[str] = []
+    loop = LoopThread()
+    for model in sorted(set(_models(recipe.stages))):
+        try:
+            if model.startswith("openai:"):
+                warnings += loop.run(_check_server(registry.resolve("vlm", model)))
+            else:
+                warnings += _check_local(model)
+        except (ChatError, ConfigError) as e:
+            missing.append(f"{model.partition(':')[0]}: {e}")
+    return missing, warnings
+
+
+def _models(settings: Any) -> Iterator[str]:
+    if isinstance(settings, dict):
+        for value in settings.values():
+            yield from _models(value)
+    elif isinstance(settings, list):
+        for value in settings:
+            yield from _models(value)
+    elif isinstance(settings, str) and settings.startswith(("openai:", "transformers:")):
+        yield settings
+
+
+async def _check_server(chat: Any) -> list[str]:
+    """Reachable, and does it list the model? Raises ChatError where it is not or does not."""
+    try:
+        chat.load()
+        listed = await chat.models()
+    except ChatError as e:
+        if e.reason == "missing_model":  # some servers list nothing; asking will tell
+            return [f"{chat.address.url} has no list of models; {chat.address.model!r} is not checked"]
+        raise
+    finally:
+        await chat.close()
+    if chat.address.model not in listed:
+        some = ", ".join(repr(m) for m in listed[:5]) or "none"
+        raise ChatError(
+            "missing_model",
+            f"{chat.address.url} does not list {chat.address.model!r}; it has {some}",
+            fatal=True,
+        )
+    return []
+
+
+def _check_local(model: str) -> list[str]:
+    name = model.partition(":")[2]
+    for package in ("torch", "transformers"):
+        if find_spec(package) is None:
+            raise ConfigError(f"{name} needs {package}: pip install {package}")
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+            raise ConfigError(f"{folder} has no config.json with *.safetensors beside it")
+    elif name.startswith((".", "/", "~")):
+        raise ConfigError(f"{folder} is no directory")
+    if not Path("/dev/nvidia0").exists():
+        return [f"{model}: no GPU here; expect minutes per picture"]
+    return []

@@ -1,0 +1,107 @@
+"""Difference captions of pairs that carry their own edit specification: exact, and without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from zcurate.captioner.difference import Difference, DifferenceError, Instruction, PairCaption, Side
+from zcurate.captioner.difference_template import ENGINE, VERSION
+from zcurate.curation.edits.phrases import merged
+from zcurate.curation.edits.spec import EditSpec, canonical
+from zcurate.curation.errors import ConfigError
+
+from .edit_tables import PairSet, pair_sets
+
+#: Task, else group of tasks -> kind of difference. All others are attributes.
+_KINDS = {
+    **{
+        "object.add": "add",
+        "object.remove": "remove",
+        "object.replace": "replace",
+        "object.count": "subject",
+    },
+    **{"scene.background": "background", "reference.sketch": "style"},
+    **{"text": "text", "style": "style", "geometry": "camera", "viewpoint": "camera", "pixel": "pixel"},
+}
+
+
+def exact_caption(
+    pair: Mapping[str, Any],
+    back: Mapping[str, Any] | None,
+    source_state: Mapping[str, Any],
+    source: Side,
+    target: Side,
+) -> PairCaption:
+    """A pair as its specification tells it.
+
+    Args:
+        pair: row of the table of pairs. back: the row that leads from its target to its source, where there is one;
+            the way back is None without.
+        source_state: what had been done to the source picture: slot -> value.
+
+    Raises:
+        DifferenceError: `no_spec`, for pairs of video frames.
+    """
+    if not pair["spec"]:
+        raise DifferenceError(
+            "no_spec", f"pair {pair['pair_id']} has no edit specification: a model must look at it"
+        )
+    spec = EditSpec.from_json(pair["spec"])
+    return PairCaption(
+        source=source,
+        target=target,
+        unchanged="",
+        differences=tuple(
+            _difference(task, c.slot, c.before, c.after) for task, c in merged(spec, source_state)
+        ),
+        forward=Instruction(pair["en_short"], pair["zh_short"]),
+        backward=Instruction(back["en_short"], back["zh_short"]) if back else None,
+        engine=ENGINE,
+        model=f"{ENGINE}-{VERSION}",
+        exact=True,
+        warnings=() if back else ("no_way_back",),
+    )
+
+
+def exact_captions(url: str) -> Iterator[tuple[str, PairCaption]]:
+    """(pair id, caption) of all pairs of a dataset that have a specification. Raises DatasetError: there are no pairs."""
+    for made in pair_sets(url):
+        for shard in made.shards():
+            yield from _of_shard(made, shard)
+
+
+def find_exact_caption(url: str, pair_id: str) -> PairCaption:
+    """The caption of one pair. Raises ConfigError for an id that the dataset has no specified pair of."""
+    for found, caption in exact_captions(url):
+        if found == pair_id:
+            return caption
+    raise ConfigError(f"{url} has no pair {pair_id!r} with an edit specification")
+
+
+def _of_shard(made: PairSet, shard: str) -> Iterator[tuple[str, PairCaption]]:
+    rows = [r for r in made.pairs(shard) if r["spec"] and len(r["source_keys"]) == 1]
+    by_ends = {(r["source_keys"][0], r["target_key"]): r for r in rows}
+    states = {k: json.loads(v["state"]) for k, v in made.versions(shard, ["state"]).items()}
+    reader = made.reader(shard)
+    for (source, target), row in by_ends.items():
+        sides = (Side(reader.read(source)), Side(reader.read(target)))
+        yield (
+            row["pair_id"],
+            exact_caption(row, by_ends.get((target, source)), states.get(source, {}), *sides),
+        )
+
+
+def _difference(task: str, slot: str, before: Any, after: Any) -> Difference:
+    kind = _KINDS.get(task) or _KINDS.get(task.partition(".")[0], "attribute")
+    return Difference(kind, f"{task} of {slot}", _value(kind, before), _value(kind, after))
+
+
+def _value(kind: str, value: Any) -> str:
+    """Of lettering the string itself; else the exact value as JSON, "" for the picture as it came."""
+    if value is None:
+        return ""
+    if kind == "text" and isinstance(value, Mapping) and isinstance(value.get("content"), str):
+        return value["content"]
+    return canonical(value)
