@@ -82,11 +82,17 @@ class RowMonitor(Protocol):
         (-1, -1) says that no row is in progress.
         """
 
+    def finished(self, rows: int, of: int) -> None:
+        """So many rows of the table are done; told by stages whose rows take long."""
+
 
 class NullMonitor:
     """A monitor that nobody reads."""
 
     def start(self, first: int, last: int) -> None:
+        pass
+
+    def finished(self, rows: int, of: int) -> None:
         pass
 
 

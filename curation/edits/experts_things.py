@@ -286,7 +286,7 @@ def _pose(
         if wide > 0.6:
             size, wide = size * 0.6 / wide, 0.6
         x = float(rng.uniform(wide / 2 + 0.02, 0.98 - wide / 2))
-        y = float(rng.uniform(0.55, 0.97)) - size / 2
+        y = float(rng.uniform(0.68, 0.97)) - size / 2  # what stands higher would hang in the air
         if not any(
             _near(x, y, wide, size, value) for slot, value in state.items() if slot.startswith("object/")
         ):

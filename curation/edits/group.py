@@ -49,9 +49,15 @@ class Pair:
 
 @dataclass
 class Counted:
-    """What the expansion left out, by reason."""
+    """What a group left out: by reason, and by task and reason where the task is known."""
 
     skipped: Counter[str] = field(default_factory=Counter)
+    by_task: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, types: Sequence[str] = (), times: int = 1) -> None:
+        self.skipped[reason] += times
+        for type_ in types:
+            self.by_task.setdefault(type_, Counter())[reason] += times
 
 
 def expand(
@@ -62,7 +68,7 @@ def expand(
     Args:
         nodes: the real picture (neutral state) first. Versions of equal state count once; the rest is skipped.
         counted: receives the number of pairs left out by reason: `same_state`, `too_many_changes`, `capped`.
-        most_changes: slots a pair may change; what changes more could not be said in one instruction.
+        most_changes: slots a pair may change, boxes that only point at them aside; what changes more could not be said in one instruction.
         cap: pairs of a group at most; mixed pairs give way first, chosen by hash of `seed` and the pair's states.
 
     Raises:
@@ -76,20 +82,21 @@ def expand(
     kept = sorted(first.values())
     whole, left = len(nodes) * (len(nodes) - 1), len(kept) * (len(kept) - 1)
     if whole > left:
-        counted.skipped["same_state"] += whole - left
+        counted.add("same_state", times=whole - left)
     wanted = [(0, i) for i in kept[1:]] + [(i, 0) for i in kept[1:]]
     mixed = [(i, j) for i in kept[1:] for j in kept[1:] if i != j]
     found: list[Pair] = []
     for source, target in [*wanted, *mixed]:
         pair = pair_of(nodes, source, target)
-        if len(pair.spec.changes) > most_changes:
-            counted.skipped["too_many_changes"] += 1
+        if sum(not c.slot.startswith("box/") for c in pair.spec.changes) > most_changes:
+            counted.add("too_many_changes", pair.types)
         else:
             found.append(pair)
     if cap is not None and len(found) > cap:
-        counted.skipped["capped"] += len(found) - cap
         rank = {FORWARD: 0, INVERSE: 1, MIXED: 2}
         found.sort(key=lambda p: (rank[p.kind], _draw(nodes, p, seed)))
+        for pair in found[cap:]:
+            counted.add("capped", pair.types)
         found = sorted(found[:cap], key=lambda p: (rank[p.kind], p.source, p.target))
     yield from found
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import xxhash
 
-from .checks import PSNR_CAP_DB, Limits, Measures, Verdict, changed, judge, measure
+from .checks import ACCEPT, CHANGED_LEVELS, PSNR_CAP_DB, Limits, Measures, Verdict, judge, measure, strongest
 from .cutout import NoCutoutError, cut_out
 from .encoding import encode_mask, encode_png
 from .experts import Expert, NoProposalError
+from .experts_scene import scene_experts
 from .experts_things import names_of, object_experts, part_assets, part_experts
 from .experts_tones import tone_experts
 from .group import Counted, Node, Pair, expand
 from .library import Library, plain_backgrounds
-from .phrases import LANGUAGES, Names, Referent, UnspeakableError, instruct
+from .phrases import Names, Referent, UnspeakableError, instructions
+from .references import Reference, references
 from .scene import Scene, on_grid
+from .sense import Overlaps, near_identical, sensible, silly
 from .spec import EditSpec, State, between
+from .text.lettering import Lettering
 from .things import referent_of
 
 #: Smallest side of a picture that is edited, px.
@@ -40,10 +43,12 @@ class Plan:
         most_changes: slots a pair may change.
         cap: pairs of a group at most; None for all.
         weights: expert name -> how often it is tried, 1 by default, 0 for never.
+        reference_share: share of groups that get a pair of several sources, of each kind.
         seed: of all choices, with the picture's own id.
     """
 
     versions: int = 4
+    reference_share: float = 0.5
     mixed_share: float = 0.25
     chained_share: float = 0.35
     max_side_px: int = 768
@@ -55,9 +60,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Version:
-    """A node with its picture."""
+    """A node with its picture. `state`: None for a picture beside the group's own, e.g. a thing shown alone."""
 
-    state: State
+    state: State | None
     png: bytes
     mask_png: bytes | None
     width_px: int
@@ -76,27 +81,43 @@ class JudgedPair:
 
 
 @dataclass(frozen=True)
+class ReferencePair:
+    """A pair of several sources, all by the number of their version."""
+
+    sources: tuple[int, ...]
+    target: int
+    made: Reference
+
+
+@dataclass(frozen=True)
 class Group:
-    """All versions and pairs of one picture. `skipped`: what was left out, by reason."""
+    """All versions and pairs of one picture. `counted`: what was left out."""
 
     key: str
     versions: tuple[Version, ...]
     pairs: tuple[JudgedPair, ...]
-    skipped: Counter[str]
+    counted: Counted
+    references: tuple[ReferencePair, ...] = ()
 
 
 class Maker:
     """Makes groups. Holds the experts; the same picture, id and plan give the same bytes wherever it runs.
 
-    `more`: experts beside the built-in ones, e.g. `foreign.Foreign` or those of rendered text.
+    `more`: experts beside the built-in ones, e.g. `foreign.Foreign`. `texts`: sets and changes texts, too.
     """
 
     def __init__(
-        self, plan: Plan, library: Library, limits: Limits | None = None, more: Sequence[Expert] = ()
+        self,
+        plan: Plan,
+        library: Library,
+        limits: Limits | None = None,
+        more: Sequence[Expert] = (),
+        texts: Lettering | None = None,
     ):
-        self.plan, self.library, self.limits = plan, library, limits or Limits()
+        self.plan, self.library, self.limits, self._texts = plan, library, limits or Limits(), texts
         self._backgrounds = plain_backgrounds()
-        known = [*tone_experts(), *object_experts(library), *part_experts(), *more]
+        known = [*tone_experts(), *object_experts(library), *part_experts(), *scene_experts(), *more]
+        known += texts.experts() if texts else []
         unknown = sorted(set(plan.weights) - {e.name for e in known})
         if unknown:
             raise ValueError(
@@ -118,35 +139,69 @@ class Maker:
             raise ValueError(
                 f"{rgb.shape[1]} x {rgb.shape[0]} px is too small to edit; at least {MIN_SIDE_PX} px"
             )
-        skipped: Counter[str] = Counter()
-        scene = self._scene(on_grid(_reduced(rgb, self.plan.max_side_px)), key, label, skipped)
-        nodes, experts = self._nodes(scene, skipped)
+        counted = Counted()
+        scene = self._scene(on_grid(_reduced(rgb, self.plan.max_side_px)), key, label, counted)
+        nodes, experts = self._nodes(scene, counted)
+        for i, node in self._texts.boxed(scene, nodes, self.plan.seed) if self._texts else ():
+            nodes.append(node)
+            experts.append((*experts[i], "boxes"))
         pictures = [scene.render(n.state) for n in nodes]
+        for i in reversed(near_identical(pictures, self.limits.no_op_share)):
+            # An edit that left no trace must not become a pair that changes nothing.
+            counted.add("near_identical")
+            del nodes[i], experts[i], pictures[i]
         masks = [scene.mask(_spec(nodes[0], n), {}) if i else None for i, n in enumerate(nodes)]
         forward = [None, *(measure(pictures[0], p, m) for p, m in zip(pictures[1:], masks[1:], strict=True))]
         versions = tuple(
             Version(n.state, encode_png(p), None if m is None else encode_mask(m), p.shape[1], p.shape[0], e)
             for n, p, m, e in zip(nodes, pictures, masks, experts, strict=True)
         )
-        counted = Counted()
+        halves = [np.ascontiguousarray(p[::2, ::2]) for p in pictures]
+        overlaps = Overlaps(scene)
         judged = []
+        texts = self._texts
+        read = [texts.read(scene, n.state, p) for n, p in zip(nodes, pictures, strict=True)] if texts else []
         for pair in expand(nodes, counted, self.plan.most_changes, self.plan.cap, f"{self.plan.seed}|{key}"):
-            done = self._judged(pair, nodes, scene, pictures, forward, skipped)
+            done = self._judged(pair, nodes, scene, halves, forward, counted, overlaps)
+            if done is not None and texts:
+                done = replace(done, verdict=texts.judged(done.verdict, pair.spec, read[pair.target]))
             if done is not None:
                 judged.append(done)
-        return Group(key, versions, tuple(judged), skipped + counted.skipped)
+        made = self._references(scene, nodes, pictures, judged)
+        more, pairs = _numbered(made, len(versions))
+        return Group(key, versions + more, tuple(judged), counted, pairs)
 
-    def _scene(self, base: np.ndarray, key: str, label: str | None, skipped: Counter[str]) -> Scene:
+    def _references(
+        self,
+        scene: Scene,
+        nodes: Sequence[Node],
+        pictures: Sequence[np.ndarray],
+        judged: Sequence[JudgedPair],
+    ) -> list[Reference]:
+        forward = {
+            j.pair.target: (j.pair.spec, j.measures, j.verdict)
+            for j in judged
+            if j.pair.source == 0 and j.verdict.status == ACCEPT
+        }
+        states = [n.state for n in nodes]
+        names = [self._names(scene, {}, s) for s in states]
+        given = [forward.get(i) for i in range(len(nodes))]
+        seed = f"references|{self.plan.seed}|{scene.key}"
+        return references(self.library, states, names, pictures, given, seed, self.plan.reference_share)
+
+    def _scene(self, base: np.ndarray, key: str, label: str | None, counted: Counted) -> Scene:
         assets: dict[str, Any] = dict(self.library.assets())
         try:
             part = cut_out(base)
         except NoCutoutError as e:
-            skipped[f"cutout: {e}"] += 1
+            counted.add(f"cutout: {e}")
         else:
             assets |= part_assets(base, part, referent_of(label), self._backgrounds)
-        return Scene(key, base, assets=assets)
+        if self._texts is None:
+            return Scene(key, base, assets=assets)
+        return Scene(key, base, self._texts.layers, assets | self._texts.assets(base))
 
-    def _nodes(self, scene: Scene, skipped: Counter[str]) -> tuple[list[Node], list[tuple[str, ...]]]:
+    def _nodes(self, scene: Scene, counted: Counted) -> tuple[list[Node], list[tuple[str, ...]]]:
         """The real picture and its versions. An expert that finds nothing gives way to the next one drawn."""
         rng = np.random.default_rng(xxhash.xxh3_64_intdigest(f"edits|{self.plan.seed}|{scene.key}".encode()))
         nodes, experts = [Node({})], [()]
@@ -156,6 +211,11 @@ class Maker:
             start = 0
             if len(nodes) > 1 and rng.random() < self.plan.chained_share:
                 start = int(rng.integers(1, len(nodes)))
+            if self._texts:
+                states = [n.state for n in nodes]
+                if self._texts.opened(expert, order, states):
+                    continue
+                start = self._texts.start(expert, states, start, rng)
             if expert.name in _NEED_OBJECTS:
                 start = next(
                     (i for i, n in enumerate(nodes) if any(s.startswith("object/") for s in n.state)), 0
@@ -172,10 +232,10 @@ class Maker:
                         state, order_of = proposal.spec.apply(state), [*order_of, *proposal.spec.order]
                         names.append(second.name)
             except NoProposalError as e:
-                skipped[f"expert: {e}"] += 1
+                counted.add(f"expert: {e}", expert.types[:1])
                 continue
-            if not _sensible(state):
-                skipped["senseless_state"] += 1
+            if not sensible(state) or (self._texts and not self._texts.clear(scene, state)):
+                counted.add("senseless_state", expert.types[:1])
                 continue
             nodes.append(Node(state, tuple(dict.fromkeys(s for s in order_of if s in state))))
             experts.append(tuple(names))
@@ -191,14 +251,15 @@ class Maker:
         pair: Pair,
         nodes: Sequence[Node],
         scene: Scene,
-        pictures: Sequence[np.ndarray],
+        halves: Sequence[np.ndarray],
         forward: Sequence[Measures | None],
-        skipped: Counter[str],
+        counted: Counted,
+        overlaps: Overlaps,
     ) -> JudgedPair | None:
         source, target = nodes[pair.source].state, nodes[pair.target].state
-        reason = _silly(pair, source, target)
+        reason = silly(pair, source, target) or ("ambiguous_overlap" if overlaps.ambiguous(pair) else None)
         if reason:
-            skipped[reason] += 1
+            counted.add(reason, pair.types)
             return None
         names = self._names(scene, source, target)
 
@@ -207,17 +268,11 @@ class Maker:
             return options[xxhash.xxh3_64_intdigest(drawn.encode()) % len(options)]
 
         try:
-            texts = {
-                f"{language}_{'long' if long else 'short'}": instruct(
-                    pair.spec, source, names, language, choose, long
-                )
-                for language in LANGUAGES
-                for long in (False, True)
-            }
+            texts = instructions(pair.spec, source, names, choose)
         except UnspeakableError:
-            skipped["unspeakable"] += 1
+            counted.add("unspeakable", pair.types)
             return None
-        found = _between(pair, pictures, forward)
+        found = _between(pair, halves, forward)
         return JudgedPair(pair, judge(pair.spec, pair.types, found, self.limits), found, texts)
 
     def _names(self, scene: Scene, source: State, target: State) -> Names:
@@ -227,7 +282,9 @@ class Maker:
         def of(state: State, known: Mapping[str, Referent]) -> dict[str, Referent]:
             found = dict(known)
             for slot in {*source, *target}:
-                if slot.startswith(("part/", "extract/")) and part is not None:
+                if slot.startswith("extract/") and state is target and slot not in target:
+                    found[slot] = scene.assets["referent:background"]  # the thing gets its own ground back
+                elif slot.startswith(("part/", "extract/")) and part is not None:
                     color = (state.get(slot) or {}).get("color")
                     found[slot] = part if color is None else part.colored(color)
                 elif slot.startswith("background/"):
@@ -237,7 +294,8 @@ class Maker:
                     ]
             return found
 
-        return Names(of(source, objects.source), of(target, objects.target))
+        names = Names(of(source, objects.source), of(target, objects.target))
+        return self._texts.names(scene, source, target, names) if self._texts else names
 
 
 #: Experts that change a sprite that is there.
@@ -246,65 +304,25 @@ _NEED_OBJECTS = frozenset(
 )
 
 
-_COLORLESS = frozenset(("sketch", "emboss", "duotone"))
-_COLOR_SLOTS = frozenset(("photometric/temperature", "photometric/saturation"))
-
-
 def _kind(expert: Expert) -> str:
     return expert.types[0].partition(".")[0]
 
 
-def _sensible(state: State) -> bool:
-    """Whether anybody would want the picture: no sticker on an extracted thing, no two grounds, no removed and moved."""
-    kinds = {slot.partition("/")[0] for slot in state}
-    if "extract" in kinds and kinds & {"object", "part", "background"}:
-        return False
-    if "background" in kinds and "part" in kinds and (state["part/0"] or {}).get("removed"):
-        return False
-    colorless = state.get("photometric/grey") or (state.get("style/0") or {}).get("name") in _COLORLESS
-    if colorless and any(s in _COLOR_SLOTS for s in state):
-        return False  # a change of color nobody could see
-    faults = [s for s in state if s.startswith("pixel/")]
-    return len(faults) <= 1 and not (faults and "style" in kinds)
-
-
-def _silly(pair: Pair, source: State, target: State) -> str | None:
-    """Pairs of two versions that are exact but teach nothing worth knowing; the reason, or None."""
-    if pair.kind != "mixed":
-        return None
-    if any(s.startswith("pixel/") for s in target):
-        return "degraded_target"
-    geometry = [c for c in pair.spec.changes if c.slot.startswith("geometry/")]
-    if geometry and len(pair.spec.changes) > 1:
-        # What is named as lying on the left lies elsewhere in the turned or cropped picture.
-        return "geometry_and_more"
-    if geometry and geometry[0].before is not None and geometry[0].after is not None:
-        return "two_geometries"
-    if "geometry/0" in source and any(
-        c.slot.partition("/")[0] in ("object", "part") for c in pair.spec.changes
-    ):
-        return "geometry_and_more"
-    return None
-
-
-def _between(pair: Pair, pictures: Sequence[np.ndarray], forward: Sequence[Measures | None]) -> Measures:
+def _between(pair: Pair, halves: Sequence[np.ndarray], forward: Sequence[Measures | None]) -> Measures:
     """Measures of a pair from those of the versions it joins, which were taken against the real picture.
 
     An inverse pair has its forward pair's figures. Of two versions, each clean out of its own mask, the pair is clean
-    out of both; only the changed share is looked at anew, on every fourth pixel.
+    out of both; only the changed share is looked at anew, on the quarter of the pixels that `halves` hold.
     """
     if pair.kind != "mixed":
         return forward[pair.source or pair.target]  # type: ignore[return-value]
     a, b = forward[pair.source], forward[pair.target]
-    one, other = pictures[pair.source], pictures[pair.target]
+    one, other = halves[pair.source], halves[pair.target]
     if one.shape != other.shape:
         return Measures(1.0, 255.0, 1.0, None, None, None)
-    differs = changed(np.ascontiguousarray(one[::2, ::2]), np.ascontiguousarray(other[::2, ::2]))
-    mean = (
-        float(cv2.absdiff(one[::2, ::2], other[::2, ::2]).max(axis=2)[differs].mean())
-        if differs.any()
-        else 0.0
-    )
+    difference = strongest(one, other)
+    differs = difference > CHANGED_LEVELS
+    mean = float(difference[differs].mean()) if differs.any() else 0.0
 
     def worst(pick: Any, values: tuple[float | None, float | None]) -> float | None:
         return None if None in values else pick(values)
@@ -320,6 +338,22 @@ def _between(pair: Pair, pictures: Sequence[np.ndarray], forward: Sequence[Measu
         worst(min, (a.outside_ssim, b.outside_ssim)),
         worst(sum, (a.shift_px, b.shift_px)),
     )
+
+
+def _numbered(made: Sequence[Reference], first: int) -> tuple[tuple[Version, ...], tuple[ReferencePair, ...]]:
+    """New pictures as versions, numbered on, and pairs that name them."""
+    versions: list[Version] = []
+
+    def number(picture: int | np.ndarray) -> int:
+        if isinstance(picture, int):
+            return picture
+        versions.append(
+            Version(None, encode_png(picture), None, picture.shape[1], picture.shape[0], ("reference",))
+        )
+        return first + len(versions) - 1
+
+    pairs = tuple(ReferencePair(tuple(number(p) for p in m.sources), number(m.target), m) for m in made)
+    return tuple(versions), pairs
 
 
 def _spec(start: Node, end: Node) -> EditSpec:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from . import phrases_en, phrases_zh
 from .color_names import ZH as COLORS
@@ -33,6 +34,7 @@ class Referent:
         measure: the Chinese measure word (`只`, `辆`); `个` where it is not known.
         plural: the English noun stands for several.
         color: name of its color, where the value of the slot does not hold one.
+        place: the cell of a 3 x 3 grid it lies in, where the value does not tell (see `place_of`).
     """
 
     en: str
@@ -40,6 +42,7 @@ class Referent:
     measure: str = "个"
     plural: bool = False
     color: str | None = None
+    place: str | None = None
 
     def colored(self, color: str) -> Referent:
         """The name with a color in front, in place of the one it had."""
@@ -72,12 +75,33 @@ def instruct(
     Raises:
         UnspeakableError: a name is missing, or the spec is empty.
     """
-    words = {"en": phrases_en, "zh": phrases_zh}[language]
+    texts = instructions(spec, source, names, choose, (language,))
+    return texts[f"{language}_{'long' if long else 'short'}"]
+
+
+def instructions(
+    spec: EditSpec, source: State, names: Names, choose: Choose, languages: Sequence[str] = LANGUAGES
+) -> dict[str, str]:
+    """All instructions of a spec: `en_short`, `en_long`, ...; see `instruct`."""
     if not spec.changes:
         raise UnspeakableError("an empty spec asks for nothing")
+    parts = merged(spec, source)
+    local = all(t.partition(".")[0] in ("object", "attr", "text") for t, _ in parts)
+    texts: dict[str, str] = {}
+    for language in languages:
+        words = {"en": phrases_en, "zh": phrases_zh}[language]
+        clauses = _clauses(parts, names, language, words, choose)
+        texts[f"{language}_short"] = words.sentence(clauses, choose)
+        texts[f"{language}_long"] = words.sentence(clauses, choose, keep=local)
+    return texts
+
+
+def _clauses(
+    parts: Sequence[tuple[str, Change]], names: Names, language: str, words: Any, choose: Choose
+) -> list[str]:
     clauses: list[str] = []
     said: Change | None = None
-    for type_, change in merged(spec, source):
+    for type_, change in parts:
         facts = Facts(type_, change, names.source.get(change.slot), names.target.get(change.slot))
         try:
             clause = (
@@ -87,11 +111,14 @@ def instruct(
             raise UnspeakableError(
                 f"{type_} of slot {change.slot!r} has no words in {language}: {e!r}"
             ) from e
+        if not clause:
+            continue  # a box points at what another clause speaks of
         # A thing that is moved and made larger is named once.
         clauses.append(words.pronoun(clause, facts.source) if change is said and facts.source else clause)
         said = change
-    local = all(t.partition(".")[0] in ("object", "attr", "text") for t in types_of(spec, source))
-    return words.sentence(clauses, choose, keep=long and local)
+    if not clauses:
+        raise UnspeakableError("nothing but boxes would change")
+    return clauses
 
 
 def merged(spec: EditSpec, source: State) -> list[tuple[str, Change]]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from .rendering import degrading, geometry, photometric, styles
+from .rendering import degrading, geometry, photometric, styles, weather
 from .rendering.parts import BackgroundLayer, ExtractLayer, PartLayer
 from .rendering.sprites import ObjectLayer
 from .rendering.versions import ImageLayer
@@ -169,6 +169,8 @@ class _Whole:
 LAYERS: Mapping[str, Layer] = {
     "photometric": _Tones(photometric.RENDERERS),
     "pixel": _Tones(degrading.RENDERERS),
+    "light": _Whole(weather.light),
+    "weather": _Whole(weather.weather),
     "style": _Whole(styles.render),
     "geometry": _Whole(geometry.render),
     "image": ImageLayer(),

@@ -10,7 +10,8 @@ import pyarrow as pa
 import xxhash
 
 from ..stage import field_of
-from .making import Group, JudgedPair
+from .checks import Measures, Verdict
+from .making import Group, JudgedPair, ReferencePair
 from .taxonomy import TASKS
 
 _STRINGS = pa.list_(pa.string())
@@ -20,14 +21,22 @@ VERSIONS = pa.schema(
         field_of("group_id", pa.string(), "pictures of one group never lie on both sides of a split"),
         field_of("key", pa.string(), "key of the version in the child dataset"),
         field_of("number", pa.int32(), "0 is the real picture"),
-        field_of("state", pa.string(), "JSON: slot -> value; {} is the picture as it came"),
+        field_of(
+            "state",
+            pa.string(),
+            "JSON: slot -> value; {} is the picture as it came; null: a picture beside the group",
+        ),
         field_of(
             "mask", pa.binary(), "PNG, 1 bit: where it may differ from the real picture; null: anywhere"
         ),
         field_of("experts", _STRINGS, "who made it, in order"),
         field_of("width_px", pa.int32(), "width", "px"),
         field_of("height_px", pa.int32(), "height", "px"),
-        field_of("skipped", pa.string(), "JSON, of number 0 only: what the group left out, by reason"),
+        field_of(
+            "skipped",
+            pa.string(),
+            "JSON, of number 0 only: what was left out: by_reason {reason: n}, by_task {task: {reason: n}}",
+        ),
     ]
 )
 
@@ -36,7 +45,7 @@ PAIRS = pa.schema(
         field_of("pair_id", pa.string(), "hash of group, versions and spec"),
         field_of("group_id", pa.string(), "as in the table of versions"),
         field_of("split", pa.string(), "train or validation; one for a whole group"),
-        field_of("kind", pa.string(), "forward, inverse, mixed or frames"),
+        field_of("kind", pa.string(), "forward, inverse, mixed, reference or frames"),
         field_of(
             "source_keys", _STRINGS, "one to four pictures, in the order the instruction speaks of them"
         ),
@@ -76,15 +85,21 @@ def version_rows(group: Group) -> Iterator[dict[str, Any]]:
             "group_id": group.key,
             "key": version_key(group, number),
             "number": number,
-            "state": json.dumps(
-                dict(version.state), ensure_ascii=False, sort_keys=True, separators=(",", ":")
-            ),
+            "state": None
+            if version.state is None
+            else json.dumps(dict(version.state), ensure_ascii=False, sort_keys=True, separators=(",", ":")),
             "mask": version.mask_png,
             "experts": list(version.experts),
             "width_px": version.width_px,
             "height_px": version.height_px,
-            "skipped": json.dumps(dict(sorted(group.skipped.items()))) if number == 0 else None,
+            "skipped": _skipped(group) if number == 0 else None,
         }
+
+
+def _skipped(group: Group) -> str:
+    counted = group.counted
+    by_task = {task: dict(sorted(reasons.items())) for task, reasons in sorted(counted.by_task.items())}
+    return json.dumps({"by_reason": dict(sorted(counted.skipped.items())), "by_task": by_task})
 
 
 def pair_rows(group: Group, validation_share: float = 0.0) -> Iterator[dict[str, Any]]:
@@ -92,10 +107,12 @@ def pair_rows(group: Group, validation_share: float = 0.0) -> Iterator[dict[str,
     split = split_of(group.key, validation_share)
     for judged in group.pairs:
         yield pair_row(group, judged, split)
+    for reference in group.references:
+        yield reference_row(group, reference, split)
 
 
 def pair_row(group: Group, judged: JudgedPair, split: str) -> dict[str, Any]:
-    pair, found = judged.pair, judged.measures
+    pair = judged.pair
     ends = (pair.source, pair.target)
     keys = [version_key(group, n) for n in ends]
     spec = pair.spec.to_json()
@@ -116,13 +133,44 @@ def pair_row(group: Group, judged: JudgedPair, split: str) -> dict[str, Any]:
         "instructed_by": "template",
         "target_is_real": pair.target_is_real,
         "invents": any(t.invents for t in tasks),
-        "verdict": judged.verdict.status,
-        "reasons": list(judged.verdict.reasons),
+        **_judged(judged.verdict, judged.measures),
+    }
+
+
+def reference_row(group: Group, pair: ReferencePair, split: str) -> dict[str, Any]:
+    """A row of `PAIRS` with several sources."""
+    made = pair.made
+    keys = [version_key(group, n) for n in pair.sources]
+    target = version_key(group, pair.target)
+    tasks = [TASKS[t] for t in made.types]
+    return {
+        "pair_id": xxhash.xxh3_128_hexdigest(f"{keys}|{target}|{made.spec}".encode()),
+        "group_id": group.key,
+        "split": split,
+        "kind": "reference",
+        "source_keys": keys,
+        "target_key": target,
+        "mask_keys": [] if made.base is None else [version_key(group, made.base)],
+        "types": list(made.types),
+        "imgedit": list(dict.fromkeys(t.imgedit for t in tasks if t.imgedit)),
+        "spec": made.spec,
+        **made.instructions,
+        "instructed_by": "template",
+        "target_is_real": False,
+        "invents": any(t.invents for t in tasks),
+        **_judged(made.verdict, made.measures),
+    }
+
+
+def _judged(verdict: Verdict, found: Measures) -> dict[str, Any]:
+    return {
+        "verdict": verdict.status,
+        "reasons": list(verdict.reasons),
         "changed_share": found.changed_share,
         "outside_psnr_db": found.outside_psnr_db,
         "outside_ssim": found.outside_ssim,
         "shift_px": found.shift_px,
-        "scores": json.dumps(judged.verdict.scores, sort_keys=True) if judged.verdict.scores else None,
+        "scores": json.dumps(verdict.scores, sort_keys=True) if verdict.scores else None,
     }
 
 

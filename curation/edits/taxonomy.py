@@ -286,7 +286,9 @@ def _differing(
     table: tuple[tuple[str, tuple[str, ...]], ...], before: Value, after: Value
 ) -> tuple[str, ...]:
     """Types of the fields in which two values differ; a difference no type speaks of is a KeyError."""
-    fields = {k for k in {*before, *after} if canonical(before.get(k)) != canonical(after.get(k))}
+    # What an edit leaves alone is the very same object, as a rule.
+    pairs = ((k, before.get(k), after.get(k)) for k in {*before, *after})
+    fields = {k for k, a, b in pairs if a is not b and canonical(a) != canonical(b)}
     types = tuple(type_ for type_, names in table if fields & set(names))
     if not types:
         raise KeyError(f"fields {sorted(fields)}")
@@ -300,7 +302,7 @@ def _swapped_texts(spec: EditSpec) -> set[str]:
     for i, a in enumerate(texts):
         for b in texts[i + 1 :]:
             trade = (a.before["content"], a.after["content"]) == (b.after["content"], b.before["content"])
-            if trade and "text.replace" in classify(a) and "text.replace" in classify(b):
+            if trade and classify(a) == classify(b) == ("text.replace",):
                 found |= {a.slot, b.slot}
     return found
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class ParquetOptions:
         images: put the original bytes into an `image` column that Hugging Face `datasets` decodes.
             Without it no original is opened.
         caption_kinds: which caption goes into `caption`; the first present kind, else the alt text.
+        caption_mix: shares by which a `caption_kind` column of the rows was drawn; recorded, not drawn here.
         include_placeholders: export captions that their engine marked as placeholders.
         allow_model_origin: export rows of images that a model generated.
     """
@@ -76,6 +77,7 @@ class ParquetOptions:
     caption_kinds: tuple[str, ...] = DEFAULT_CAPTION_KINDS
     include_placeholders: bool = False
     allow_model_origin: bool = False
+    caption_mix: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rows_per_file < 1 or self.max_bytes < 1:
@@ -151,6 +153,7 @@ def export_parquet(
             "max_bytes": options.max_bytes,
             "images": options.images,
             "caption_kinds": list(options.caption_kinds),
+            **({"caption_mix": dict(options.caption_mix)} if options.caption_mix else {}),
             "include_placeholders": options.include_placeholders,
             "allow_model_origin": options.allow_model_origin,
         }

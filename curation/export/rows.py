@@ -16,11 +16,11 @@ from ..stage import error_row, iter_rows
 #: `read(source, uri, container, member, offset, length) -> bytes` of the original file.
 Read = Callable[[str, str, str, str | None, int | None, int | None], bytes]
 
-#: Caption columns and their Arrow types, as the `captions` group names them.
+#: Caption columns and their Arrow types, as the `captions` group names them; `enhanced` is the prompt enhancer's.
 CAPTION_TYPES: dict[str, pa.DataType] = {
     f"{language}_{kind}": pa.list_(pa.string()) if kind in ("tags", "user_prompts") else pa.string()
     for language in ("en", "zh")
-    for kind in ("long", "medium", "short", "tags", "user_prompts")
+    for kind in ("long", "medium", "short", "tags", "user_prompts", "enhanced")
 }
 
 #: Which caption trains, first present one wins.
@@ -64,22 +64,26 @@ class ExportRow:
     engine: str | None
     model: str | None
     placeholder: bool | None
+    caption_kind: str | None = None
 
     def caption(self, kinds: Iterable[str]) -> tuple[str, str | None]:
-        """The training caption and its kind: the first present kind, else the alt text, else ("", None).
+        """The training caption and its kind: `caption_kind` (drawn before), where the row has it, else the first
+        present kind, else the alt text, else ("", None).
 
-        Tags are joined by commas; of simulated user prompts the first is taken.
+        Tags are joined by commas; of simulated user prompts the id picks one.
         """
-        for kind in kinds:
-            value = self.captions.get(kind)
+        for kind in (self.caption_kind, *kinds, ALT_TEXT):
+            value = self.text if kind == ALT_TEXT else self.captions.get(kind)
             if isinstance(value, list):
-                parts = [v for v in value if v]
-                value = (parts[0] if kind.endswith("user_prompts") else ", ".join(parts)) if parts else None
+                value = self._one_of(kind, [v for v in value if v])
             if value and value.strip():
                 return value, kind
-        if self.text and self.text.strip():
-            return self.text, ALT_TEXT
         return "", None
+
+    def _one_of(self, kind: str, parts: list[str]) -> str:
+        if parts and kind.endswith("user_prompts"):
+            return parts[int.from_bytes(self.sample_id[-4:], "big") % len(parts)]
+        return ", ".join(parts)
 
 
 def check_caption_kinds(kinds: Iterable[str]) -> None:
@@ -155,6 +159,7 @@ class Intake:
             engine=values.get("engine"),
             model=values.get("model"),
             placeholder=placeholder,
+            caption_kind=values.get("caption_kind"),
         )
 
     def fetch(self, row: ExportRow, read: Read) -> bytes | None:

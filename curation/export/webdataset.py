@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class WebDatasetOptions:
         max_rows: samples per shard at most.
         max_bytes: size of a shard at most, in bytes (a larger single sample gets its own shard).
         caption_kinds: which caption goes into `KEY.txt`; the first present kind, else the alt text.
+        caption_mix: shares by which a `caption_kind` column of the rows was drawn; recorded, not drawn here.
         include_placeholders: export captions that their engine marked as placeholders.
         allow_model_origin: export images that a model generated.
     """
@@ -38,6 +39,7 @@ class WebDatasetOptions:
     caption_kinds: tuple[str, ...] = DEFAULT_CAPTION_KINDS
     include_placeholders: bool = False
     allow_model_origin: bool = False
+    caption_mix: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_rows < 1 or self.max_bytes < 1:
@@ -60,7 +62,7 @@ def export_webdataset(
 
     Args:
         rows: Arrow tables of the rows in final order, with the columns of `samples`, `profile`
-            (`content_id`, `format`, `width_px`, `height_px`), `captions` and `weights` by bare name.
+            (`content_id`, `format`, `width_px`, `height_px`), `captions` and `weights` by bare name, and `caption_kind` where it has been drawn.
             Only sample_id, source, uri and key must be there.
         read: gives the original bytes of a row.
         out_dir: absent, empty, or an earlier export, which is replaced once the new one is complete.
@@ -80,6 +82,7 @@ def export_webdataset(
             "max_rows": options.max_rows,
             "max_bytes": options.max_bytes,
             "caption_kinds": list(options.caption_kinds),
+            **({"caption_mix": dict(options.caption_mix)} if options.caption_mix else {}),
             "include_placeholders": options.include_placeholders,
             "allow_model_origin": options.allow_model_origin,
         }

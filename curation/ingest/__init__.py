@@ -18,7 +18,7 @@ from .ids import sample_id, tar_safe_key
 from .manifest import list_manifest
 from .parquet import list_parquet
 from .problems import ERROR_CONTAINER, INGEST_ERROR_KEY, INGEST_MESSAGE_KEY
-from .rows import LISTING_SCHEMA, is_image_name
+from .rows import LISTING_SCHEMA, is_image_name, is_video_name
 from .source import KINDS, ListingCounts, SourceSpec, Tree
 from .webdataset import COMPRESSED, list_webdataset
 
@@ -27,6 +27,7 @@ _LISTERS = {
     "webdataset": list_webdataset,
     "parquet": list_parquet,
     "manifest": list_manifest,
+    "video": list_folder,
 }
 _MANIFEST_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".csv", ".csv.gz")
 
@@ -61,7 +62,8 @@ def detect_kind(root: str) -> str:
     """The kind of a source, from the root's suffix or from the first folders of files below it.
 
     Whichever there are more of, archives or image files; only without either, tables and manifests:
-    downloaders put a table of metadata beside each tar, and folders of images have metadata tables.
+    downloaders put a table of metadata beside each tar, and folders of images have metadata tables. Clips only where
+    there is nothing else: a folder of both is two sources, one of them with `kind: video`.
 
     Raises:
         SourceError: the root does not exist or nothing below it is recognized.
@@ -85,8 +87,10 @@ def detect_kind(root: str) -> str:
         return "parquet"
     if any(n.endswith(_MANIFEST_SUFFIXES) for n in lower):
         return "manifest"
+    if any(is_video_name(n) for n in names):
+        return "video"
     raise SourceError(
-        f"{quoted(root)} holds no images, .tar, .parquet, .jsonl or .csv files; check the path or give the kind"
+        f"{quoted(root)} holds no images, clips, .tar, .parquet, .jsonl or .csv files; check the path or give the kind"
     )
 
 

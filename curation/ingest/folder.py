@@ -1,4 +1,4 @@
-"""Folders of image files, with sidecar captions or a metadata table (Hugging Face imagefolder)."""
+"""Folders of image files, or of clips, with sidecar captions or a metadata table (Hugging Face imagefolder)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Any
 import pyarrow as pa
 
 from .lines import open_table_file, read_rows
-from .rows import TEXT_NAMES, BatchBuilder, clean_text, find_name, is_image_name, metadata_json, parse_object
+from .rows import (
+    TEXT_NAMES,
+    BatchBuilder,
+    clean_text,
+    find_name,
+    is_image_name,
+    is_video_name,
+    metadata_json,
+    parse_object,
+)
 from .rows import split_text as split_caption
 from .source import Entry, ListingCounts, SourceSpec, Tree
 
@@ -20,7 +29,7 @@ Described = tuple[str | None, dict[str, Any]]
 
 
 def list_folder(spec: SourceSpec, counts: ListingCounts) -> Iterator[pa.RecordBatch]:
-    """One row per image file. `length` is the size seen now, so a later change is noticed on reading."""
+    """One row per image file; of kind `video`, per clip. `length` is the size seen now, so a later change is noticed on reading."""
     tree = Tree(spec.root, spec.storage_options)
     tree.require()
     rows = BatchBuilder(spec.row_origin)
@@ -44,12 +53,13 @@ def _add_folder(
     rows: BatchBuilder,
     counts: ListingCounts,
 ) -> None:
+    wanted = is_video_name if spec.kind == "video" else is_image_name
     images, sidecars = [], {}
     for entry in files:
         stem, _, extension = entry.name.rpartition(".")
         if entry.name.lower() in METADATA_FILES:
             continue
-        if entry.name == "." or is_image_name(entry.name):
+        if entry.name == "." or wanted(entry.name):
             images.append(entry)
         elif stem and extension.lower() in {"txt", "json"} and entry.error is None:
             sidecars[stem, extension.lower()] = entry.name

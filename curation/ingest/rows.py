@@ -47,6 +47,9 @@ IMAGE_EXTENSIONS = frozenset(
     ".jp2 .j2k .j2c .jpc .jpf .jpx .jxl .mpo .icns .sgi .ras .cur .xbm .xpm .pfm .ppm .pgm .pbm .pnm .tga .ico .dds .psd .pcx .exr .hdr .qoi".split()
 )
 
+#: Containers whose clips `curation.edits.video` reads.
+VIDEO_EXTENSIONS = frozenset(".mp4 .m4v .mov .mkv .webm .avi".split())
+
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str).encode
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -54,6 +57,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def is_image_name(name: str) -> bool:
     dot = name.rfind(".")
     return dot >= 0 and name[dot:].lower() in IMAGE_EXTENSIONS
+
+
+def is_video_name(name: str) -> bool:
+    dot = name.rfind(".")
+    return dot >= 0 and name[dot:].lower() in VIDEO_EXTENSIONS
 
 
 def clean_text(text: str, max_bytes: int = MAX_TEXT_BYTES) -> str:

@@ -13,7 +13,7 @@ from ..uris import base_of, check_root, decode_name, encode_name, filesystem, is
 from .problems import NotARegularFileError, UnreadableFolderError, UnsafePathError
 from .rows import Origin
 
-KINDS = ("folder", "webdataset", "parquet", "manifest")
+KINDS = ("folder", "webdataset", "parquet", "manifest", "video")
 ORIGINS = ("camera", "rendered", "model", "unknown")
 
 #: No sidecar is read further than this.
@@ -27,7 +27,7 @@ class SourceSpec:
     Attributes:
         name: unique in a dataset; part of every sample id.
         root: folder or file; local path or s3://, gs://, abfs://, memory:// URL.
-        kind: folder | webdataset | parquet | manifest (see `detect_kind`).
+        kind: folder | webdataset | parquet | manifest | video (see `detect_kind`).
         origin: camera | rendered | model | unknown, of every row.
         license: of every row; a `license` column of a table overrules it.
         all_files: folder: take files of every extension, not only image ones.

@@ -70,7 +70,7 @@ def run_expand_shard(
     tables: dict[str, list[pa.Table]] = {}
     with tempfile.TemporaryFile() as spool:
         with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for made in _pieces(stage, parents, shifted):
+            for made in pieces(stage, parents, shifted):
                 rows += _added(tar, made.samples, bound.spec.name, archive)
                 for name, table in made.tables.items():
                     tables.setdefault(name, []).append(table)
@@ -109,7 +109,8 @@ def _make_child(dataset: Dataset, bound: BoundStage, root: str) -> None:
     dataset.storage.create(f"{root}/_sources/{bound.spec.name}.json", data)
 
 
-def _pieces(stage: ExpandStage, parents: pa.Table, monitor: RowMonitor) -> Iterator[Expansion]:
+def pieces(stage: ExpandStage, parents: pa.Table, monitor: RowMonitor) -> Iterator[Expansion]:
+    """What a stage makes of parents, piece by piece; nothing for none."""
     if len(parents):
         made = stage.expand(parents, monitor)
         yield from (made,) if isinstance(made, Expansion) else made

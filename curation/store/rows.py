@@ -193,7 +193,7 @@ class ShardMonitor:
     """Translates positions in a stage's table to positions in the shard."""
 
     def __init__(self, monitor: RowMonitor, positions: np.ndarray):
-        self._start = monitor.start
+        self._start, self.finished = monitor.start, monitor.finished
         self._positions = positions.tolist()
 
     def start(self, first: int, last: int) -> None:

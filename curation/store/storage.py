@@ -66,6 +66,14 @@ class Storage:
             return self._path(path).read_bytes()
         return self.fs.cat_file(self._path(path))
 
+    def get_range(self, path: str, offset: int, length: int) -> bytes:
+        """A part of an object. Raises FileNotFoundError; fewer bytes than asked for where it ends before."""
+        if self.local:
+            with open(self._path(path), "rb") as f:
+                f.seek(offset)
+                return f.read(length)
+        return self.fs.cat_file(self._path(path), start=offset, end=offset + length)
+
     def put(self, path: str, data: bytes) -> ObjectInfo:
         """Write or replace an object in one step: readers see the old bytes or the new ones."""
         if self.local:

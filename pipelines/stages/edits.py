@@ -13,7 +13,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
 from zcurate.curation.edits.library import Library, build_library
-from zcurate.curation.edits.making import Maker, Plan
+from zcurate.curation.edits.making import Group, Maker, Plan
 from zcurate.curation.edits.tables import PAIRS, VERSIONS, pair_rows, table_of, version_key, version_rows
 from zcurate.curation.edits.things import referent_of
 from zcurate.curation.errors import ConfigError, SampleError
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
 VERSION = 1
+#: Pictures whose versions are held in memory together.
+PIECE_ROWS = 16
 _PLACE = ("source", "uri", "container", "member", "offset", "length")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -41,6 +43,9 @@ class Config(BaseModel):
     versions: int = Field(4, ge=1, le=12, description="edited versions per picture; N give N(N+1) pairs")
     mixed_share: float = Field(0.25, ge=0, le=1, description="share of versions that join two experts")
     chained_share: float = Field(0.35, ge=0, le=1, description="share of versions made from another version")
+    reference_share: float = Field(
+        0.5, ge=0, le=1, description="share of pictures that get a pair of several sources, of each kind"
+    )
     most_changes: int = Field(3, ge=1, description="changes one pair may hold")
     cap: int | None = Field(None, ge=1, description="pairs per group at most")
     max_side_px: int = Field(768, ge=64, description="longer pictures are reduced to this first")
@@ -54,7 +59,7 @@ class Config(BaseModel):
     sprites: list[str] = Field(
         [],
         description="folders of things to set into pictures: alpha PNGs, or photographs on plain ground; "
-        "their folders' names say what they show",
+        "their folders' names say what they show; empty names are left out",
     )
     most_sprites: int = Field(200, ge=1, description="sprites kept")
     seed: int = Field(0, ge=0, description="of all choices, with the picture's id")
@@ -65,7 +70,8 @@ class EditsStage:
 
     def __init__(self, config: Config, ctx: StageContext) -> None:
         self._config, self._ctx = config, ctx
-        for folder in config.sprites:
+        self._folders = [folder for folder in config.sprites if folder]
+        for folder in self._folders:
             if not Path(folder).expanduser().is_dir():
                 raise ConfigError(f"edits.sprites: {folder!r} is no folder on this machine")
         self._maker: Maker | None = None
@@ -79,7 +85,7 @@ class EditsStage:
             outputs={},
             config=config.model_dump(exclude={"sprites"}),
             models={
-                f"sprites{i}": ctx.identity(f"sprites:{folder}") for i, folder in enumerate(config.sprites)
+                f"sprites{i}": ctx.identity(f"sprites:{folder}") for i, folder in enumerate(self._folders)
             },
             where=deciding(ctx.groups),
             resources=Resources(memory_bytes=2 << 30, row_deadline_s=120.0),
@@ -93,6 +99,7 @@ class EditsStage:
         self._blobs = self._ctx.blobs()
         plan = Plan(
             versions=config.versions,
+            reference_share=config.reference_share,
             mixed_share=config.mixed_share,
             chained_share=config.chained_share,
             max_side_px=config.max_side_px,
@@ -101,40 +108,30 @@ class EditsStage:
             weights=config.weights,
             seed=config.seed,
         )
-        self._maker = Maker(plan, sprite_library(config.sprites, config.most_sprites))
+        self._maker = Maker(plan, sprite_library(self._folders, config.most_sprites))
 
-    def expand(self, table: pa.Table, monitor: RowMonitor) -> Expansion:
+    def expand(self, table: pa.Table, monitor: RowMonitor) -> Iterator[Expansion]:
         """A picture that cannot be read or is too small has no versions; its profile row tells more."""
         if self._maker is None:
             self.setup()
+        for start in range(0, len(table), PIECE_ROWS):
+            yield self._expanded(table.slice(start, PIECE_ROWS), start, monitor)
+
+    def _expanded(self, table: pa.Table, start: int, monitor: RowMonitor) -> Expansion:
         samples: list[dict[str, Any]] = []
         versions: list[Mapping[str, Any]] = []
         pairs: list[Mapping[str, Any]] = []
-        for i, row in enumerate(iter_rows(table)):
+        for i, row in enumerate(iter_rows(table), start):
             monitor.start(i, i)
             key = row["sample_id"].hex()
-            if (
-                xxhash.xxh3_64_intdigest(f"edits|{self._config.seed}|{key}".encode()) / 2**64
-                >= self._config.share
-            ):
+            drawn = xxhash.xxh3_64_intdigest(f"edits|{self._config.seed}|{key}".encode()) / 2**64
+            if drawn >= self._config.share:
                 continue
             try:
                 group = self._maker.make(self._picture(row), key, label_of(row))
             except (SampleError, ValueError):
                 continue
-            for number, version in enumerate(group.versions):
-                real = number == 0
-                samples.append(
-                    {
-                        "parent_ids": [row["sample_id"]],
-                        "key": version_key(group, number),
-                        "bytes": version.png,
-                        "text": row["samples.text"] if real else None,
-                        "metadata": json.dumps({"group_id": key, "version": number}),
-                        "origin": row["samples.origin"] if real else "rendered",
-                        "license": row["samples.license"],
-                    }
-                )
+            samples += (_child(row, group, number) for number in range(len(group.versions)))
             versions += version_rows(group)
             pairs += pair_rows(group, self._config.validation_share)
         return Expansion(
@@ -146,6 +143,19 @@ class EditsStage:
         from zcurate.curation.profile.decode import decode
 
         return decode(self._blobs.read(*(row[f"samples.{c}"] for c in _PLACE))).rgb
+
+
+def _child(row: Mapping[str, Any], group: Group, number: int) -> dict[str, Any]:
+    real = number == 0
+    return {
+        "parent_ids": [row["sample_id"]],
+        "key": version_key(group, number),
+        "bytes": group.versions[number].png,
+        "text": row["samples.text"] if real else None,
+        "metadata": json.dumps({"group_id": group.key, "version": number}),
+        "origin": row["samples.origin"] if real else "rendered",
+        "license": row["samples.license"],
+    }
 
 
 def label_of(row: Mapping[str, Any]) -> str | None:

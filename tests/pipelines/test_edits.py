@@ -84,7 +84,7 @@ def test_every_pair_is_instructed_exact_and_counted(zcurate, sources):
     assert set(bytes_of) == set(versions)
     for group in groups:
         own = [v for v in versions.values() if v["group_id"] == group]
-        left_out = json.loads(next(v["skipped"] for v in own if v["number"] == 0))
+        left_out = json.loads(next(v["skipped"] for v in own if v["number"] == 0))["by_reason"]
         of_pairs = (
             "degraded_target",
             "geometry_and_more",
@@ -92,6 +92,11 @@ def test_every_pair_is_instructed_exact_and_counted(zcurate, sources):
             "too_many_changes",
             "unspeakable",
             "same_state",
+            "unseen_color",
+            "too_many_tones",
+            "two_grounds",
+            "two_weathers",
+            "ambiguous_overlap",
         )
         found = sum(p["group_id"] == group for p in pairs) + sum(left_out.get(k, 0) for k in of_pairs)
         assert found == len(own) * (len(own) - 1)

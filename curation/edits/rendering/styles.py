@@ -41,11 +41,8 @@ def sketch(rgb: np.ndarray, value: dict[str, Any]) -> np.ndarray:
 
 
 def posterize(rgb: np.ndarray, value: dict[str, Any]) -> np.ndarray:
-    """Few flat tones per channel, after edges were kept and textures smoothed away."""
-    smooth = _flat(rgb, 3)
-    levels = np.rint(np.arange(256) / 255 * 4) / 4 * 255
-    flat = cv2.LUT(smooth, levels.astype(np.uint8))
-    hsv = cv2.cvtColor(flat, cv2.COLOR_RGB2HSV)
+    """Five flat tones in richer color, after edges were kept and textures smoothed away."""
+    hsv = cv2.cvtColor(_toned(_flat(rgb, 3), 5), cv2.COLOR_RGB2HSV)
     hsv[..., 1] = np.minimum(255, hsv[..., 1].astype(np.int32) * 5 // 4)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
@@ -61,12 +58,11 @@ def cartoon(rgb: np.ndarray, value: dict[str, Any]) -> np.ndarray:
 
 
 def pixelate(rgb: np.ndarray, value: dict[str, Any]) -> np.ndarray:
-    """Square cells, 64 along the short side, in 6 tones per channel."""
+    """Square cells, 64 along the short side, in eight tones."""
     height, width = rgb.shape[:2]
     cell = max(2, round(min(height, width) / 64))
     small = cv2.resize(rgb, (max(1, width // cell), max(1, height // cell)), interpolation=cv2.INTER_AREA)
-    small = cv2.LUT(small, np.rint(np.rint(np.arange(256) / 255 * 6) / 6 * 255).astype(np.uint8))
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(_toned(small, 8), (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def emboss(rgb: np.ndarray, value: dict[str, Any]) -> np.ndarray:
@@ -106,6 +102,13 @@ def _flat(rgb: np.ndarray, passes: int) -> np.ndarray:
     for _ in range(passes):
         rgb = cv2.bilateralFilter(rgb, 7, 28, 5)
     return rgb
+
+
+def _toned(rgb: np.ndarray, tones: int) -> np.ndarray:
+    """Few steps of lightness in CIE Lab. Steps per channel would turn greys into patches of pale color."""
+    lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = np.rint(lab[..., 0] / 100 * tones) / tones * 100
+    return _rounded(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
 
 
 def _falloff(shape: tuple[int, ...], strength: float) -> np.ndarray:

@@ -1,0 +1,103 @@
+"""Reading a picture back: how much of each drawn text a reader finds. The reader is handed in."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..spec import EditSpec, State
+
+#: Strings drawn smaller than this are not asked for, px.
+MIN_SIZE_PX = 24.0
+
+
+class Line(Protocol):
+    """What a reader finds. `box`: (x0, y0, x1, y1) as fractions of the sides."""
+
+    text: str
+    box: tuple[float, float, float, float]
+
+
+class Reader(Protocol):
+    """Anything that reads lines of text from an (H, W, 3) uint8 picture."""
+
+    def read(self, rgb: np.ndarray) -> Sequence[Any]: ...
+
+
+def read_back(
+    ocr: Reader,
+    rgb: np.ndarray,
+    state: State,
+    boxes: Mapping[str, tuple[float, float, float, float]] | None = None,
+) -> dict[str, float]:
+    """Slot -> share of the characters of its text that are read, in order, 0..1.
+
+    Compared without case, spaces and width of characters.
+
+    Args:
+        rgb: (H, W, 3) uint8, the picture in `state`.
+        boxes: slot -> (x0, y0, x1, y1) px of its block; lines are then sought only where they should stand.
+    """
+    texts = {k: v for k, v in state.items() if k.startswith("text/") and v is not None}
+    if not texts:
+        return {}
+    rows, columns = rgb.shape[:2]
+    lines = list(ocr.read(rgb))
+    found: dict[str, float] = {}
+    for slot, value in texts.items():
+        near = [x for x in lines if boxes is None or _inside(x.box, boxes[slot], columns, rows)]
+        if value["vertical"]:
+            near = sorted(near, key=lambda x: (-round(x.box[0] + x.box[2], 2), x.box[1]))
+        found[slot] = recall(value["content"], "".join(x.text for x in near))
+    return found
+
+
+def recall(wanted: str, read: str) -> float:
+    """Share of the characters of `wanted` in the longest common subsequence with the best stretch of `read`."""
+    a, b = plain(wanted), plain(read)
+    if not a:
+        return 1.0
+    # A stretch not much longer than the text: characters strewn over a page are no reading of it.
+    reach = len(a) + max(2, len(a) // 3)
+    starts = range(max(1, len(b) - reach + 1))
+    return max(_common(a, b[s : s + reach]) for s in starts) / len(a)
+
+
+def of_new(spec: EditSpec, recalls: Mapping[str, float], least_px: float = MIN_SIZE_PX) -> dict[str, float]:
+    """Of the target's recalls, those of strings that the edit has written."""
+    return {
+        c.slot: recalls[c.slot]
+        for c in spec.changes
+        if c.slot in recalls
+        and c.after["size_px"] >= least_px
+        and (c.before is None or c.before["content"] != c.after["content"])
+    }
+
+
+def plain(text: str) -> str:
+    """Compatibility forms, no case, no spaces; quotation marks and dashes of one kind."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    for marks, one in (("‘’`´", "'"), ("‐‑‒–—−", "-"), ("·•・", "·")):
+        text = "".join(one if c in marks else c for c in text)
+    return "".join(text.split())
+
+
+def _common(a: str, b: str) -> int:
+    """Length of the longest common subsequence."""
+    row = [0] * (len(b) + 1)
+    for c in a:
+        before = 0
+        for j, d in enumerate(b, 1):
+            before, row[j] = row[j], before + 1 if c == d else max(row[j], row[j - 1])
+    return row[-1]
+
+
+def _inside(line: Sequence[float], box: Sequence[float], columns: int, rows: int) -> bool:
+    """Whether most of a line lies in a box."""
+    x0, y0, x1, y1 = line[0] * columns, line[1] * rows, line[2] * columns, line[3] * rows
+    width = min(x1, box[2]) - max(x0, box[0])
+    height = min(y1, box[3]) - max(y0, box[1])
+    return width > 0 and height > 0 and width * height >= 0.5 * (x1 - x0) * (y1 - y0)

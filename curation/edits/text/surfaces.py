@@ -1,0 +1,65 @@
+"""Where a point of the flat sheet of text lies in the picture: turned, in perspective, around a cylinder; and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+
+
+class Placing:
+    """From sheet to picture and back, px. The sheet is as large as the picture.
+
+    Args:
+        item: a checked text item. middle: of its block on the sheet, about which it turns.
+        shape: (height, width, ...) of the picture.
+    """
+
+    def __init__(self, item: Mapping[str, Any], middle: tuple[float, float], shape: tuple[int, ...]):
+        self._middle = np.array(middle)
+        self._rows, self._columns = shape[:2]
+        angle = np.deg2rad(float(item["rotation"]))
+        self._turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        surface = item["surface"]
+        self._bend = float(surface["bend"]) if surface and surface["kind"] == "cylinder" else None
+        self._plane: np.ndarray | None = None
+        if surface and surface["kind"] == "quad":
+            sides = np.array([self._columns, self._rows], np.float32)
+            square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * sides
+            self._plane = cv2.getPerspectiveTransform(
+                square, np.array(surface["corners"], np.float32) * sides
+            )
+        self.flat = surface is None and angle == 0
+
+    def forward(self, points: np.ndarray) -> np.ndarray:
+        """(n, 2) points of the sheet -> (n, 2) of the picture."""
+        points = (points - self._middle) @ self._turn.T + self._middle
+        if self._plane is not None:
+            return _projected(points, self._plane)
+        if self._bend is not None:
+            across = np.clip(2 * points[:, 0] / self._columns - 1, -1.5, 1.5) * self._bend
+            x = (np.sin(across) / np.sin(self._bend) + 1) * self._columns / 2
+            return np.stack([x, points[:, 1] - self._sag(across)], axis=1)
+        return points
+
+    def back(self, points: np.ndarray) -> np.ndarray:
+        """(n, 2) points of the picture -> (n, 2) of the sheet."""
+        if self._plane is not None:
+            points = _projected(points, np.linalg.inv(self._plane))
+        elif self._bend is not None:
+            sine = np.clip((2 * points[:, 0] / self._columns - 1) * np.sin(self._bend), -0.999, 0.999)
+            across = np.arcsin(sine)
+            x = (across / self._bend + 1) * self._columns / 2
+            points = np.stack([x, points[:, 1] + self._sag(across)], axis=1)
+        return (points - self._middle) @ self._turn + self._middle
+
+    def _sag(self, across: np.ndarray) -> np.ndarray:
+        """How far a ring of a cylinder seen from a little above rises to its sides, px."""
+        return (1 - np.cos(across)) * 0.35 * self._rows
+
+
+def _projected(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    moved = np.c_[points, np.ones(len(points))] @ matrix.T
+    return moved[:, :2] / moved[:, 2:]
