@@ -17,3 +17,11 @@ class SizeError(ModelError):
 
 class WeightsError(ModelError):
     """A checkpoint or LoRA file is unreadable, of another layout, or does not fit the configuration."""
+
+
+class GenerationError(ModelError):
+    """A request cannot be drawn, or what was drawn is broken (NaN, black); the message names the setting."""
+
+
+class MemoryShortError(GenerationError):
+    """Out of memory; the message says which options to try, in order."""

@@ -1,0 +1,112 @@
+"""Finished pictures on disk, under names nobody can guess, for a while and up to a size."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{32}\.png", re.ASCII)
+
+
+@dataclass
+class _Kept:
+    size_bytes: int
+    expires: float
+    fetched: bool = False
+
+
+class ImageStore:
+    """A private temporary folder of pictures. Safe to use from several threads.
+
+    When it is full, pictures that were fetched go first, then the oldest.
+
+    Args:
+        max_bytes: of all pictures together.
+        ttl_s: how long a picture can be fetched, seconds.
+        on_evict: called with whether a picture dropped for want of room had been fetched.
+        clock: seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        ttl_s: float,
+        on_evict: Callable[[bool], None] = lambda fetched: None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._max_bytes, self._ttl_s = max_bytes, ttl_s
+        self._on_evict, self._clock = on_evict, clock
+        self._lock = threading.Lock()
+        self._kept: dict[str, _Kept] = {}  # in order of age
+        self._folder = Path(tempfile.mkdtemp(prefix="zcurate-serve-"))  # mode 0700
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def put(self, data: bytes) -> str:
+        """Keep a picture; returns its name. Raises OSError when the disk is full."""
+        name = f"{secrets.token_urlsafe(24)}.png"
+        path = self._folder / name
+        try:
+            path.write_bytes(data)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        with self._lock:
+            self._kept[name] = _Kept(len(data), self._clock() + self._ttl_s)
+            self.size_bytes += len(data)
+            self._drop_expired()
+            self._make_room(name)
+        return name
+
+    def path(self, name: str) -> Path | None:
+        """The file of a picture that was kept and has not expired; counts as fetched."""
+        if not _NAME.fullmatch(name):
+            return None
+        with self._lock:
+            self._drop_expired()
+            kept = self._kept.get(name)
+            if kept is None:
+                return None
+            kept.fetched = True
+            return self._folder / name
+
+    def unfetched(self, within_s: float) -> int:
+        """Pictures of the last `within_s` seconds that nobody has fetched yet."""
+        with self._lock:
+            self._drop_expired()
+            since = self._clock() - within_s + self._ttl_s
+            return sum(not k.fetched and k.expires > since for k in self._kept.values())
+
+    def close(self) -> None:
+        """Remove all pictures."""
+        with self._lock:
+            self._kept.clear()
+            self.size_bytes = 0
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _drop_expired(self) -> None:
+        now = self._clock()
+        for name in [n for n, k in self._kept.items() if k.expires <= now]:
+            self._drop(name)
+
+    def _make_room(self, newest: str) -> None:
+        for fetched in (True, False):
+            for name in [n for n, k in self._kept.items() if k.fetched is fetched and n != newest]:
+                if self.size_bytes <= self._max_bytes:
+                    return
+                self._drop(name)
+                self._on_evict(fetched)
+
+    def _drop(self, name: str) -> None:
+        self.size_bytes -= self._kept.pop(name).size_bytes
+        # A download under way keeps the open file.
+        (self._folder / name).unlink(missing_ok=True)

@@ -1,0 +1,51 @@
+"""A sheet of pictures from the tiny preset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from .generate import Generator
+from .image_files import save_picture
+from .pipeline_folder import Pipeline, tiny_pipeline
+from .request import PRESETS, Request
+
+PROMPTS = ("a red circle", "a blue square on white", "一个绿色的三角形", "两个黄色的圆形")
+SIDE_PX, GAP_PX, ENLARGED = 64, 4, 2
+
+
+def tiny_grid(out: Path | str, pipeline: Pipeline | None = None, seeds: int = 4) -> dict:
+    """Draw prompts (rows) by seeds (columns) with a model of the tiny preset, and write the sheet to `out`.
+
+    pipeline: a trained one; by default fresh weights, whose velocity is zero: the sheet then shows noise, and
+    says so in its record. Returns path, trained, note, prompts and seeds.
+    """
+    pipeline = pipeline or tiny_pipeline()
+    requests = [
+        Request(prompt, (SIDE_PX, SIDE_PX), seed, PRESETS["turbo"])
+        for prompt in PROMPTS
+        for seed in range(seeds)
+    ]
+    pictures = list(Generator(pipeline).generate(requests, batch=seeds))
+    side = SIDE_PX * ENLARGED
+    sheet = Image.new(
+        "RGB", (seeds * (side + GAP_PX) - GAP_PX, len(PROMPTS) * (side + GAP_PX) - GAP_PX), "white"
+    )
+    for i, picture in enumerate(pictures):
+        row, column = divmod(i, seeds)
+        tile = picture.image.resize((side, side), Image.Resampling.NEAREST)
+        sheet.paste(tile, (column * (side + GAP_PX), row * (side + GAP_PX)))
+    note = (
+        "" if pipeline.trained else "untrained weights: this is noise; it shows that the parts fit together"
+    )
+    facts = {"trained": pipeline.trained, "note": note, "prompts": list(PROMPTS), "seeds": seeds}
+    record = pictures[0].record | {
+        "prompt": " | ".join(PROMPTS),
+        "width": sheet.width,
+        "height": sheet.height,
+    }
+    out = Path(out)
+    path = save_picture(sheet, record | {"grid": json.dumps(facts, ensure_ascii=False)}, out, "tiny-grid")
+    return {"path": path, **facts}

@@ -1,0 +1,1 @@
+"""Training of S3-DiT: objective, loop, optimizers, checkpoints, merging."""
