@@ -22,6 +22,7 @@ class StageContext:
         block: content ids (16 bytes) that must not be shown or processed.
         storage_options: fsspec options for source roots.
         revisions: model string -> revision, for models that live on a server or hub.
+        dataset: URL of the dataset; "" outside of one. Stages keep there what a model answered.
     """
 
     sources: Mapping[str, SourceInfo] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class StageContext:
     block: frozenset[bytes] = frozenset()
     storage_options: Mapping[str, Any] = field(default_factory=dict)
     revisions: Mapping[str, str] = field(default_factory=dict)
+    dataset: str = ""
 
     def has(self, group: str) -> bool:
         """Does an earlier stage of this recipe write that group?"""

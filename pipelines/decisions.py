@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 #: Stages of rules -> the group they write.
-RULE_STAGES = {"filter": "decisions/filter", "filter_scores": "decisions/scores"}
+RULE_STAGES = {
+    "filter": "decisions/filter",
+    "filter_scores": "decisions/scores",
+    "filter_tags": "decisions/tags",
+}
 GROUPS, SAMPLING = "groups", "decisions/sampling"
 
 _STEPS = {"decisions/filter": "kept by filter", GROUPS: "unique", SAMPLING: "sampled"}
@@ -40,8 +44,13 @@ def rule_sets(recipe: Recipe) -> dict[str, tuple[RuleSet, pa.Schema]]:
 
     from .stages.filter import Config, filter_schema
     from .stages.filter_scores import scores_schema
+    from .stages.filter_tags import tags_schema
 
-    schemas = {"filter": filter_schema, "filter_scores": scores_schema}
+    schemas = {
+        "filter": filter_schema,
+        "filter_scores": scores_schema,
+        "filter_tags": lambda: tags_schema("scores" in recipe.stages),
+    }
     found = {}
     for stage, group in RULE_STAGES.items():
         settings = recipe.stages.get(stage)

@@ -15,7 +15,7 @@ from zcurate.graph.mapping import count_unmapped
 from zcurate.graph.plans import StageResult, StageRule, overlap, run_stage
 
 from .balancing import Tagging, tagging_of
-from .caption_mix import draw_kinds, has_kinds
+from .caption_mix import PLACEHOLDER, draw_kinds, has_kinds, texts_of
 from .plans import Compiled, mean_rank, numbers, with_computed
 
 UNMAPPED_COLUMN = "concepts.unmapped"
@@ -97,7 +97,7 @@ def _run(c: Compiled, table: pa.Table, tagging: Tagging, halves: np.ndarray, see
     if c.select is not None:
         eligible &= np.asarray(pc.fill_null(c.select.evaluate(table), False))
     if c.captions:
-        eligible &= has_kinds(list(c.captions), table).any(axis=1)
+        eligible &= _has_kinds(c, table).any(axis=1)
     weight = None
     if c.weight is not None:
         # a plan's weight of a row without the value is 0, as a negative one's
@@ -114,13 +114,19 @@ def _run(c: Compiled, table: pa.Table, tagging: Tagging, halves: np.ndarray, see
     )
 
 
+def _has_kinds(c: Compiled, table: pa.Table) -> np.ndarray:
+    marked = PLACEHOLDER in table.column_names and not c.stage.include_placeholders
+    texts = {kind: texts_of(kind, table) for kind in c.captions}
+    return has_kinds(texts, table[PLACEHOLDER] if marked else None)
+
+
 def _list(c: Compiled, result: StageResult, table: pa.Table, ids: pa.ChunkedArray, seed: int) -> pa.Table:
     """The stage's samples in order, each with the caption it is trained on."""
     rows = result.order
     kinds = [None] * len(rows)
     if c.captions:
         picked = pa.array(rows)
-        has = has_kinds(list(c.captions), table)[rows]
+        has = _has_kinds(c, table)[rows]
         kinds = draw_kinds(c.captions, has, ids.take(picked), seed)
     return pa.table(
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from zcurate.curation.stage import OK
 from zcurate.curation.store import Dataset, Limit, read_sources
 from zcurate.curation.store.digest import json_digest
 
+from .caption_mix import ENHANCED, KINDS, columns_of, draw_kinds, has_kinds, texts_of
 from .context import StageContext
 from .decisions import RULE_STAGES, step_name
 from .planned import Plan
@@ -75,16 +76,22 @@ def export_one(view: View, config: ExportConfig, facts: ExportFacts | None = Non
                 max_rows=config.rows_per_shard,
                 include_placeholders=config.include_placeholders,
                 allow_model_origin=config.allow_model_origin,
+                caption_mix=config.caption_mix,
             )
-            summary = export_webdataset(export_rows(view), blobs.read, out, options, facts)
+            summary = export_webdataset(
+                with_drawn_kind(export_rows(view), config), blobs.read, out, options, facts
+            )
         else:
             parquet_options = ParquetOptions(
                 rows_per_file=config.rows_per_shard,
                 images=config.images,
                 include_placeholders=config.include_placeholders,
                 allow_model_origin=config.allow_model_origin,
+                caption_mix=config.caption_mix,
             )
-            summary = export_parquet(export_rows(view), blobs.read, out, parquet_options, facts)
+            summary = export_parquet(
+                with_drawn_kind(export_rows(view), config), blobs.read, out, parquet_options, facts
+            )
     return {
         "format": config.format,
         "out": str(out.absolute()),
@@ -116,12 +123,40 @@ def export_rows(view: View) -> Iterator[pa.Table]:
     for group in ("captions", "weights"):
         if view.plan.path(group):
             columns += [f"{group}.{c}" for c in view.schema(group).names]
-    for _, table in view.selected(columns):
+    enhanced = [k for k in KINDS if k.endswith(f"_{ENHANCED}")] if _enhances(view) else []
+    also = {c for k in enhanced for c in columns_of(k)} - set(columns)
+    for _, read in view.selected([*columns, *sorted(also)]):
+        prompts = {k: texts_of(k, read) for k in enhanced}
+        table = read.drop_columns(sorted(also))
         names = [n.rpartition(".")[2] if "." in n else n for n in table.column_names]
         keep = [
             i for i, n in enumerate(table.column_names) if n == "sample_id" or ("." in n and ":" not in n)
         ]
-        yield pa.table([table.column(i) for i in keep], names=[names[i] for i in keep])
+        arrays = [*(table.column(i) for i in keep), *prompts.values()]
+        yield pa.table(arrays, names=[*(names[i] for i in keep), *prompts])
+
+
+def _enhances(view: View) -> bool:
+    """Are there prompts of pictures? With a picture the enhancer writes an instruction that edits it."""
+    return bool(view.plan.path(ENHANCED)) and not view.recipe.stages["enhance"].get("with_image")
+
+
+def with_drawn_kind(tables: Iterable[pa.Table], config: ExportConfig) -> Iterator[pa.Table]:
+    """Tables of `export_rows` with a column `caption_kind`, drawn by the export's mix; as they are without one.
+
+    Placeholder captions that the export leaves out count as absent.
+    """
+    for table in tables:
+        if config.caption_mix:
+            names, ids = table.column_names, table["sample_id"].cast(pa.binary(16))
+            marked = "placeholder" in names and not config.include_placeholders
+            texts = {kind: table[kind] if kind in names else None for kind in config.caption_mix}
+            has = np.zeros((len(table), len(texts)), bool)
+            if any(t is not None for t in texts.values()):
+                has = has_kinds(texts, table["placeholder"] if marked else None)
+            kinds = draw_kinds(config.caption_mix, has, ids, config.caption_seed)
+            table = table.append_column("caption_kind", pa.array(kinds, pa.string()))
+        yield table
 
 
 def export_facts(view: View) -> ExportFacts:

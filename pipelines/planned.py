@@ -12,6 +12,7 @@ from zcurate.curation.errors import ConfigError
 from zcurate.curation.stage import ExpandStage, GlobalStage
 from zcurate.curation.store import SAMPLES, BoundStage, Limit, SourceInfo, bind
 from zcurate.curation.store.expand import child_path
+from zcurate.curation.uris import check_root
 
 from .context import StageContext
 from .recipe import Recipe
@@ -77,6 +78,7 @@ class Plan:
         used = set(self.paths.values())
         for s in self.stages:
             used |= {s.bound.table_path(t) for t in s.bound.spec.side_tables} | set(s.output_paths)
+            used |= {s.bound.spec.answers} - {None}
         return used
 
 
@@ -94,7 +96,13 @@ def plan_stages(recipe: Recipe, sources: Mapping[str, SourceInfo], limit: Limit 
         module = stage_module(name)
         config = check_config(module.Config, settings or {}, f"stages.{name}")
         context = StageContext(
-            sources, frozenset(groups), dict(settings_so_far), block, recipe.storage_options, recipe.revisions
+            sources,
+            frozenset(groups),
+            dict(settings_so_far),
+            block,
+            recipe.storage_options,
+            recipe.revisions,
+            check_root(recipe.dataset),
         )
         ref = StageRef(name, config.model_dump(mode="json"), context)
         settings_so_far[name] = ref.config

@@ -18,7 +18,7 @@ from zcurate.curation.filters.expression import as_array, column_names, evaluate
 from zcurate.curation.filters.syntax import Node, parse, problem, unparse
 from zcurate.graph.complexity import caption_chars, complexity
 
-from .caption_mix import check_mix, column_of
+from .caption_mix import PLACEHOLDER, check_mix, columns_of
 from .context import StageContext
 from .registry import stage_module
 
@@ -60,6 +60,9 @@ class PlanStage(BaseModel):
         default_factory=dict,
         description="caption kind (en_long, zh_short, ..., text for the alt text) -> share; a sample's missing kinds "
         "go to its others, samples without any are left out",
+    )
+    include_placeholders: bool = Field(
+        False, description="train on captions that no model wrote too; else they count as missing"
     )
 
     def filled(self) -> PlanStage:
@@ -167,7 +170,7 @@ def compile_stage(stage: PlanStage, schema: pa.Schema) -> Compiled:
     best = tuple(node for text in full.best_first if (node := number("best_first", text)) is not None)
     weight = number("weight", full.weight) if full.weight else None
     order = number("order", full.order) if full.order else None
-    there = {k: v for k, v in full.captions.items() if v > 0 and column_of(k) in schema.names}
+    there = {k: v for k, v in full.captions.items() if v > 0 and set(columns_of(k)) <= set(schema.names)}
     if full.captions and not there:
         raise ConfigError(
             f"stage {stage.name!r}: captions: no stage before writes {', '.join(full.captions)}"
@@ -176,7 +179,9 @@ def compile_stage(stage: PlanStage, schema: pa.Schema) -> Compiled:
     names = set(select.columns if select else ())
     for node in (*best, *(n for n in (weight, order) if n is not None)):
         names |= column_names(node)
-    columns: set[str] = {column_of(k) for k in there}
+    columns: set[str] = {c for k in there for c in columns_of(k)}
+    if there and PLACEHOLDER in schema.names:
+        columns.add(PLACEHOLDER)
     for name in names:
         short = name.removeprefix(f"{PLAN}.")
         if not name.startswith(f"{PLAN}."):

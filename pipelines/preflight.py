@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from zcurate.curation.errors import DatasetError, ZcurateError
 from zcurate.curation.store import Dataset, Limit, read_selection, read_sources
 from zcurate.curation.store.selection import ShardBase
 
+from .asking_cost import AskingCost
 from .build import check_names, source_info
+from .chat_checks import check_chats
 from .planned import PlannedStage, plan_stages
 from .recipe import Recipe, check_target
+from .registry import stage_module
 from .runlog import all_records
 
 #: Rows per second of one worker, for stages that this dataset has no measurement of. Orders of
@@ -24,6 +31,7 @@ _TYPICAL_ROWS_PER_S = {
     "profile": 60.0,
     "filter": 50_000.0,
     "filter_scores": 50_000.0,
+    "filter_tags": 50_000.0,
     "embed": 150.0,
     "scores": 100.0,
     "dedup": 5_000.0,
@@ -34,12 +42,21 @@ _TYPICAL_ROWS_PER_S = {
     "concepts": 5_000.0,
     "balance": 50_000.0,
 }
+#: Of each stage of a sampling plan.
+_TYPICAL_PLAN_ROWS_PER_S = 80_000.0
 _TYPICAL_BYTES_PER_ROW = {"profile": 25_000, "embed": 1_500}
+#: A caption record and the answers it was made from.
+_BYTES_PER_ASKED_ROW = 14_000
+#: Shards read for the tokens that questions took so far.
+_LOOKED_AT = 20
 
 
 @dataclass
 class StageEstimate:
-    """One stage: rows it would still do, how long and how many bytes. `measured`: rate seen on this dataset."""
+    """One stage: rows it would still do, how long and how many bytes. `measured`: rate seen on this dataset.
+
+    `asking`: questions to a model, where the stage puts any.
+    """
 
     stage: str
     kind: str
@@ -48,7 +65,7 @@ class StageEstimate:
     seconds: float | None
     bytes: int
     measured: bool
-    cost_usd: float = 0.0
+    asking: AskingCost | None = None
 
 
 @dataclass
@@ -95,7 +112,10 @@ def preflight(recipe: Recipe, limit: Limit) -> Preflight:
         report.rows = sum(_in_scope(b, selection.rows[s]) for s, b in selection.bases.items())
     elif not report.missing:
         report.rows = _listed(recipe, limit, report)
-    rates = _measured_rates(dataset) if dataset else {}
+    missing, warnings = check_chats(recipe)
+    report.missing += missing
+    report.warnings += warnings
+    rates = _measured_rates(dataset, recipe) if dataset else {}
     for stage in plan.stages:
         report.stages.append(_estimate(stage, dataset, report.rows or 0, rates, report.workers))
     need = sum(s.bytes for s in report.stages)
@@ -130,11 +150,15 @@ def _listed(recipe: Recipe, limit: Limit, report: Preflight) -> int | None:
     return total if limit.fraction is None else round(total * limit.fraction)
 
 
-def _measured_rates(dataset: Dataset) -> dict[str, float]:
-    """stage -> rows per second of one worker, newest measurement."""
+def _measured_rates(dataset: Dataset, recipe: Recipe) -> dict[str, float]:
+    """stage -> rows per second of one worker, newest measurement with the engine the recipe names."""
     rates = {}
     for record in all_records(dataset):
         for name, s in record.stages.items():
+            then, now = (r.get(name) or {} for r in (record.recipe.get("stages") or {}, recipe.stages))
+            # another engine, or a sampling plan of another length, takes another time
+            if then.get("engine") != now.get("engine") or _plan_length(then) != _plan_length(now):
+                continue
             seconds = s.get("worker_seconds") or s.get("wall_seconds") or 0
             if s.get("rows_computed") and seconds > 0:
                 rates[name] = s["rows_computed"] / seconds
@@ -149,11 +173,44 @@ def _estimate(
         index = dataset.index(stage.primary)
         done = sum(m.rows for m in index.metas.values() if m.lineage == stage.bound.lineage)
     left = max(0, rows - done)
-    rate = rates.get(stage.name) or _TYPICAL_ROWS_PER_S.get(stage.name)
+    asking = _asking_cost(stage, dataset, left)
+    rate = rates.get(stage.name) or (None if asking else _typical_rate(stage))
     parallel = 1 if stage.kind == "global" else workers
     seconds = left / rate / parallel if rate else None
-    size = left * _TYPICAL_BYTES_PER_ROW.get(stage.name, 200)
-    return StageEstimate(stage.name, stage.kind, left, done, seconds, size, stage.name in rates)
+    size = left * (_BYTES_PER_ASKED_ROW if asking else _TYPICAL_BYTES_PER_ROW.get(stage.name, 200))
+    return StageEstimate(stage.name, stage.kind, left, done, seconds, size, stage.name in rates, asking)
+
+
+def _typical_rate(stage: PlannedStage) -> float | None:
+    """Rows per second. Every stage of a sampling plan is solved for all rows, several times as long as weighing them."""
+    rate = _TYPICAL_ROWS_PER_S.get(stage.name)
+    length = _plan_length(stage.ref.config)
+    return rate and 1 / (1 / rate + length / _TYPICAL_PLAN_ROWS_PER_S)
+
+
+def _plan_length(config: Mapping[str, Any]) -> int:
+    stages = config.get("stages")
+    return len(stages) if isinstance(stages, list) else 0
+
+
+def _asking_cost(stage: PlannedStage, dataset: Dataset | None, rows: int) -> AskingCost | None:
+    """Of a stage that asks a model; `asking_cost` of its module knows."""
+    module = stage_module(stage.name)
+    if not hasattr(module, "asking_cost"):
+        return None
+
+    def done() -> Iterator[pa.Table]:
+        """Some shards of the group, whatever recipe they are of: the pictures are these."""
+        group = stage.bound.spec.name
+        for path in dataset.groups().get(group, []) if dataset else []:
+            for shard in sorted(dataset.index(path).metas)[:_LOOKED_AT]:
+                names = ["tokens_in", "tokens_out"]
+                try:
+                    yield dataset.read(path, shard, names)
+                except (DatasetError, KeyError, ValueError):
+                    continue  # damaged, or of a version without these columns
+
+    return module.asking_cost(module.Config.model_validate(dict(stage.ref.config)), rows, done())
 
 
 def _check_machine(recipe: Recipe, report: Preflight) -> None:
@@ -188,13 +245,12 @@ def show_preflight(report: Preflight) -> None:
     rows = "unknown number of" if report.rows is None else f"{report.rows:,}"
     print(f"{report.recipe} → {report.dataset}: {rows} rows, {report.workers} workers here")
     for s in report.stages:
-        time_ = "?" if s.seconds is None else _duration(s.seconds)
         basis = "measured here" if s.measured else "typical"
+        time_ = "time unknown" if s.seconds is None else f"~{_duration(s.seconds)} ({basis})"
         done = f", {s.done_rows:,} done" if s.done_rows else ""
-        money = f", ${s.cost_usd:,.2f}" if s.cost_usd else ""
-        print(
-            f"  {s.stage:<10} {s.rows:>12,} rows{done}  ~{time_} ({basis}), ~{s.bytes / 1e6:,.1f} MB{money}"
-        )
+        print(f"  {s.stage:<10} {s.rows:>12,} rows{done}  {time_}, ~{s.bytes / 1e6:,.1f} MB")
+        if s.asking:
+            print(f"  {'':<10} {_asking_line(s.asking)}")
     total = sum(s.seconds or 0 for s in report.stages)
     if report.rows:
         free = f", {report.free_bytes / 1e9:,.0f} GB free" if report.free_bytes else ""
@@ -203,6 +259,17 @@ def show_preflight(report: Preflight) -> None:
         print(f"  note: {w}")
     for m in report.missing:
         print(f"  missing: {m}")
+
+
+def _asking_line(a: AskingCost) -> str:
+    basis = "as measured here" if a.measured else "typical"
+    line = (
+        f"~{a.requests:,} requests, ~{a.tokens_in:,} tokens in, ~{a.tokens_out:,} out ({basis}), tries apart"
+    )
+    if a.money is None:
+        return line + "; money: set price_in and price_out"
+    stops = "" if a.cap is None else f", stops at {a.cap:,.2f}" + (" (too little)" if a.cap < a.money else "")
+    return f"{line}; ~{a.money:,.2f} at the prices given{stops}"
 
 
 def _duration(seconds: float) -> str:

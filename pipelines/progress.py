@@ -69,7 +69,9 @@ class PlainProgress:
                 )
 
         for line in runner.engine.running():
-            if ", row " in line:  # busy with one row for longer than a look takes
+            if (
+                ", " in line
+            ):  # rows that take long: how many are done, or one that a worker has been on for a while
                 print(f"    on {line}", file=self.out, flush=True)
 
     def close(self) -> None:
@@ -117,7 +119,10 @@ class LiveProgress:
         for event in runner.result.events[self._events :]:
             self._console.print(f"[yellow]![/] {escape(event.splitlines()[0][:300])}")
         self._events = len(runner.result.events)
-        self._live.update(self._table(runner))
+        table = self._table(runner)
+        table.caption = escape("\n".join(line for line in runner.engine.running() if ", " in line)) or None
+        table.caption_justify = "left"
+        self._live.update(table)
 
     def _table(self, runner: Runner) -> Any:
         from rich.progress_bar import ProgressBar

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,20 +12,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from zcurate.curation.errors import ConfigError
 
+from .caption_mix import check_mix
+
 _SECRET = re.compile(r"key|secret|token|passw|credential|sas", re.I)
 _PARAM = re.compile(r"\$\{(\w+)\}")
+#: A parameter without a value, and what its line says about it.
+_TO_SET = re.compile(r"^ +(\w+): null +# +(.+?) *$", re.M)
 #: Parameters that may be left without a value: the field they stand for has none then.
 _OPTIONAL = ("license", "block")
 BUNDLED = Path(__file__).parent / "recipes"
 
 
 class SourceConfig(BaseModel):
-    """One place images come from."""
+    """One place images, or clips, come from."""
 
     model_config = ConfigDict(extra="forbid")
     name: str | None = Field(None, description="name in the dataset; default: last part of root")
     root: str = Field(description="folder, archive folder, Parquet file or manifest; a path or URL")
-    kind: Literal["folder", "webdataset", "parquet", "manifest"] | None = Field(
+    kind: Literal["folder", "webdataset", "parquet", "manifest", "video"] | None = Field(
         None, description="how to read it; default: by looking at root"
     )
     origin: Literal["camera", "rendered", "model", "unknown"] = "unknown"
@@ -42,10 +46,17 @@ class ExportConfig(BaseModel):
     allow_model_origin: bool = Field(False, description="export images whose origin is a model")
     rows_per_shard: int = Field(1000, ge=1)
     images: bool = Field(True, description="Parquet only: include the original bytes")
+    caption_mix: dict[str, float] = Field(
+        default_factory=dict,
+        description="training caption: kind (en_long, zh_user_prompts, ..., text for the alt text) -> share, drawn by a "
+        "hash of the sample's id; a sample's missing kinds go to its others. Default: the first there is",
+    )
+    caption_seed: int = Field(0, ge=0, lt=2**62, description="another seed draws other captions")
 
 
 def check_target(config: ExportConfig) -> None:
-    """Raises ConfigError when an export cannot be written where it says."""
+    """Raises ConfigError when an export cannot be written where it says, or its caption mix names what there is not."""
+    check_mix(config.caption_mix, f"export to {config.out}: caption_mix")
     if "://" in config.out:
         raise ConfigError(
             f"export.out {config.out!r}: exports go to local disk; copy the finished folder from there"
@@ -112,16 +123,19 @@ def load_recipe(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
             raise ConfigError(f"{path}: no such recipe file; bundled recipes are {names}")
         file = bundled
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        raw = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
         raise ConfigError(f"{file}: not YAML: {e}") from e
     except OSError as e:
         raise ConfigError(f"{file}: cannot be read: {e.strerror}") from e
-    return build_recipe(raw, str(file), sets)
+    return build_recipe(raw, str(file), sets, dict(_TO_SET.findall(text)))
 
 
-def build_recipe(raw: Any, where: str, sets: Sequence[str] = ()) -> Recipe:
-    """Check a recipe given as plain values. Raises ConfigError."""
+def build_recipe(
+    raw: Any, where: str, sets: Sequence[str] = (), hints: Mapping[str, str] | None = None
+) -> Recipe:
+    """Check a recipe given as plain values. Raises ConfigError; `hints` says of a parameter what it may be."""
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}: a recipe is a mapping with name, dataset, sources and stages")
     if not isinstance(raw.get("params") or {}, dict):
@@ -130,7 +144,19 @@ def build_recipe(raw: Any, where: str, sets: Sequence[str] = ()) -> Recipe:
     for item in sets:
         _apply(raw, item, where)
     params = raw["params"]
+    missing = sorted(_unset({k: v for k, v in raw.items() if k != "params"}, params))
+    if missing:
+        lines = [
+            f"--set {name}=VALUE" + (f"    {(hints or {})[name]}" if name in (hints or {}) else "")
+            for name in missing
+        ]
+        raise ConfigError(
+            f"{where}: parameter{'s' * (len(missing) > 1)} without a value: {', '.join(missing)}; give\n  "
+            + "\n  ".join(lines)
+        )
     raw = {**_substitute({k: v for k, v in raw.items() if k != "params"}, params, where), "params": params}
+    if isinstance(raw.get("sources"), list):  # a source whose root is empty is one that was not named
+        raw["sources"] = [s for s in raw["sources"] if not (isinstance(s, dict) and s.get("root") == "")]
     try:
         return Recipe.model_validate(raw)
     except ValidationError as e:
@@ -186,6 +212,19 @@ def _walk(raw: dict[str, Any], key: str, where: str) -> tuple[Any, Any]:
         at = at[step]
 
 
+def _unset(value: Any, params: dict[str, Any]) -> set[str]:
+    """Parameters that a value needs and that have none."""
+    if isinstance(value, dict | list):
+        return set().union(
+            *(_unset(v, params) for v in (value.values() if isinstance(value, dict) else value))
+        )
+    if not isinstance(value, str):
+        return set()
+    whole = _PARAM.fullmatch(value)
+    optional = {whole.group(1)} & set(_OPTIONAL) if whole else set()
+    return {n for n in _PARAM.findall(value) if params.get(n, "") is None} - optional
+
+
 def _substitute(value: Any, params: dict[str, Any], where: str) -> Any:
     if isinstance(value, dict):
         return {k: _substitute(v, params, where) for k, v in value.items()}
@@ -198,8 +237,6 @@ def _substitute(value: Any, params: dict[str, Any], where: str) -> Any:
         name = match.group(1)
         if name not in params:
             raise ConfigError(f"{where}: ${{{name}}} is not among its params ({', '.join(params) or 'none'})")
-        if params[name] is None:
-            raise ConfigError(f"{where}: parameter {name!r} has no value; give --set {name}=VALUE")
         return str(params[name])
 
     whole = _PARAM.fullmatch(value)

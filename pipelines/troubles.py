@@ -41,6 +41,8 @@ class Trouble:
         failure, task = outcome.failure, outcome.task
         self.attempts += 1
         self.kinds[failure.kind] += 1
+        if failure.kind == "stop":
+            return failure.message
         if failure.kind == "stage" and self.kinds["stage"] >= MAX_STAGE_FAILURES:
             return failure.message
         if failure.kind == "memory" and self.kinds["memory"] >= MAX_MEMORY_FAILURES:
@@ -51,6 +53,8 @@ class Trouble:
         if failure.kind in ("deadline", "died") and isinstance(task, MapTask):
             if task.probe_row is not None:
                 self._quarantine(task.probe_row, failure.kind, resources)
+            elif len(outcome.suspects) > 1 and self.kinds[failure.kind] == 1:
+                pass  # many rows were under way: most likely it was killed from outside, which a second try shows
             else:
                 self.to_probe += [r for r in outcome.suspects if r not in self.to_probe]
         return None

@@ -282,7 +282,9 @@ class RayEngine:
             if s.task is not None:
                 shard = getattr(s.task, "shard", "all shards")
                 where = ""
-                if s.reading and s.reading.phase == ROWS and s.reading.first >= 0 and s.reading.seconds > 5:
+                if s.reading and s.reading.task == s.task.number and s.reading.of:
+                    where = f", {s.reading.done} of {s.reading.of} rows"
+                elif s.reading and s.reading.phase == ROWS and s.reading.first >= 0 and s.reading.seconds > 5:
                     where = f", row {s.reading.first} for {s.reading.seconds:.0f} s"
                 lines.append(f"{s.task.ref.name} {shard}{where}")
         return lines

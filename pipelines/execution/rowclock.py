@@ -1,6 +1,6 @@
 """Which row a worker is on, readable from another process even after the worker is gone.
 
-A worker writes a 48-byte record into a small memory-mapped file of its node; whoever watches
+A worker writes two records of 64 bytes in all into a small memory-mapped file of its node; whoever watches
 reads it there. A hang, a crash or a kill therefore suspects exactly the rows in progress.
 """
 
@@ -19,12 +19,16 @@ from pathlib import Path
 from zcurate.curation.errors import ConfigError
 
 _RECORD = struct.Struct("<QqqqdQ")  # task number, phase, first, last, monotonic seconds, pid
+_DONE = struct.Struct("<qq")  # rows finished, of how many
 IDLE, SETUP, READING, ROWS, GLOBAL = range(5)
 
 
 @dataclass(frozen=True)
 class ClockReading:
-    """One look at a worker: what it does, since when (seconds), and its memory."""
+    """One look at a worker: what it does, since when (seconds), and its memory.
+
+    `done` of `of` rows of its table are finished; 0 of 0 where the stage does not say.
+    """
 
     task: int
     phase: int
@@ -33,6 +37,8 @@ class ClockReading:
     seconds: float
     pid: int
     rss_bytes: int
+    done: int = 0
+    of: int = 0
 
 
 def clock_dir(run_id: str) -> Path:
@@ -63,12 +69,16 @@ class RowClock:
 
     def begin(self, task: int) -> None:
         self._task = task
+        self.finished(0, 0)
 
     def phase(self, phase: int) -> None:
         _RECORD.pack_into(self._map, 0, self._task, phase, -1, -1, time.monotonic(), self._pid)
 
     def start(self, first: int, last: int) -> None:
         _RECORD.pack_into(self._map, 0, self._task, ROWS, first, last, time.monotonic(), self._pid)
+
+    def finished(self, rows: int, of: int) -> None:
+        _DONE.pack_into(self._map, _RECORD.size, rows, of)
 
 
 def read_clocks(run_id: str, names: list[str]) -> dict[str, ClockReading]:
@@ -78,13 +88,15 @@ def read_clocks(run_id: str, names: list[str]) -> dict[str, ClockReading]:
     now = time.monotonic()  # one clock for all processes of a machine
     for name in names:
         try:
-            raw = (folder / name).read_bytes()[: _RECORD.size]
+            raw = (folder / name).read_bytes()[: _RECORD.size + _DONE.size]
         except OSError:
             continue
-        if len(raw) < _RECORD.size:
+        if len(raw) < _RECORD.size + _DONE.size:
             continue
-        task, phase, first, last, at, pid = _RECORD.unpack(raw)
-        found[name] = ClockReading(task, phase, first, last, max(0.0, now - at), pid, _rss_bytes(pid))
+        task, phase, first, last, at, pid = _RECORD.unpack_from(raw)
+        done, of = _DONE.unpack_from(raw, _RECORD.size)
+        since_s, rss_bytes = max(0.0, now - at), _rss_bytes(pid)
+        found[name] = ClockReading(task, phase, first, last, since_s, pid, rss_bytes, done, of)
     return found
 
 

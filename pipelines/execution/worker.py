@@ -16,7 +16,7 @@ from zcurate.curation.neighbors.workspace import in_threads
 from zcurate.curation.stage import ExpandStage
 from zcurate.curation.store import Dataset
 from zcurate.curation.store.digest import row_keys
-from zcurate.curation.store.expand import run_expand_shard
+from zcurate.curation.store.expand import pieces, run_expand_shard
 from zcurate.curation.store.index import GroupIndex
 from zcurate.curation.store.lineage import BoundStage
 from zcurate.curation.store.rows import (
@@ -150,8 +150,12 @@ class ShardWorker:
         at = np.flatnonzero(given.positions == task.probe_row)
         if len(at):
             self.clock.start(task.probe_row, task.probe_row)
-            run = stage.expand if isinstance(stage, ExpandStage) else stage
-            run(given.table.take(at), _Fixed(self.clock, task.probe_row))
+            row, clock = given.table.take(at), _Fixed(self.clock, task.probe_row)
+            if isinstance(stage, ExpandStage):
+                for _ in pieces(stage, row, clock):
+                    pass
+            else:
+                stage(row, clock)
         return []
 
     def _run_global(self, task: GlobalTask, stage: Any) -> list[ShardResult]:
@@ -211,6 +215,9 @@ class _Fixed:
 
     def start(self, first: int, last: int) -> None:
         self.clock.start(self.row, self.row)
+
+    def finished(self, rows: int, of: int) -> None:
+        pass
 
 
 class DatasetInput:
