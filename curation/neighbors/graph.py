@@ -18,6 +18,7 @@ import numpy as np
 from ..embedding.encoder import Mirror
 from .audit import audit_of
 from .cell_search import Codes, lay_out
+from .device_search import searched_on
 from .exact import Edges, all_of
 from .graph_files import GraphFolder, Old, Outcome, read_graph, write_graph
 from .pairs import (
@@ -98,9 +99,12 @@ def grow(
         the graph, and int64 [n]: its row of each of these.
 
     Raises:
-        ValueError: a vector with NaN or infinity, or vectors of another length than the quantizer's.
+        ValueError: a vector with NaN or infinity, vectors of another length than the quantizer's, or `settings.device`
+            with a folder or mirrored copies.
         RecallError: see `pairs.audited`.
     """
+    if settings.device is not None and (folder is not None or mirror is not None):
+        raise ValueError("a search on a device keeps nothing and knows no mirrored copies")
     taken = (lambda rows: vectors[rows]) if isinstance(vectors, np.ndarray) else vectors
     store = GraphFolder(folder) if folder is not None else None
     if store is None:
@@ -130,14 +134,20 @@ def grow(
     fill_all(space, quantizer, mirror, in_threads, first_new)
     all_ids = np.concatenate([old.ids, ids[fresh]])
     audit = audit_of(space, all_ids, alive, first_new, old.audit, settings, mirror, quantizer, fan_out)
-    if not frozen:
+    if not frozen and settings.device is None:
         quantizer = with_enough_probes(quantizer, space, audit.pairs, settings, mirror)
     codes = _assign(old, space, quantizer, mirror)
-    edges, scored = _searched(codes, space, first_new, settings, mirror, fan_out)
+    how: dict[str, Any] = {}
+    if settings.device is None:
+        edges, scored = _searched(codes, space, first_new, settings, mirror, fan_out)
+    else:
+        edges, how = searched_on(settings.device, space.stored, settings)
+        scored = 0
     kept, more = (_between(e, present) for e in (old.edges, old.more))
     all_edges = all_of(kept, edges)
     facts = {
         **audited(quantizer, audit.pairs, all_edges, scored, settings),
+        **how,
         "rows_new": len(fresh),
         "rows_known": int(present.sum()),
     }

@@ -40,6 +40,7 @@ class SearchSettings:
     audited: rows compared by brute force.
     seed: of all samples drawn.
     full_lists: every list holds the nearest rows, however many are near enough; for graphs that are not of duplicates.
+    device: a torch device that searches (`device_search`); None for the cells of the CPU.
     """
 
     k: int
@@ -51,6 +52,7 @@ class SearchSettings:
     audited: int = 2_000
     seed: int = 0
     full_lists: bool = False
+    device: str | None = None
 
     @property
     def saturation(self) -> float:

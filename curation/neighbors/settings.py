@@ -27,7 +27,7 @@ class Settings:
         keeper_order: see `keeper.keeper_rank`; measures of `nodes.measures`.
         mirror: what mirroring does to the encoder's vectors; None not to look for mirrored copies.
         method: leiden; for comparison components (connected components) and semdedup, see `methods`.
-        cells, probes, recall, seed: see `pairs.SearchSettings`.
+        cells, probes, recall, seed, device: see `pairs.SearchSettings`.
     """
 
     threshold: float
@@ -42,17 +42,30 @@ class Settings:
     probes: int | None = None
     recall: float = 0.99
     seed: int = 0
+    device: str | None = None
 
     def __post_init__(self) -> None:
         if not -1 <= self.floor <= self.threshold <= 1:
             raise ValueError(f"need -1 <= floor <= threshold <= 1, got {self.floor} and {self.threshold}")
         if self.method not in METHODS:
             raise ValueError(f"method {self.method!r} is none of {', '.join(METHODS)}")
+        if self.device is not None and self.mirror is not None:
+            raise ValueError(
+                "the search on a device knows no mirrored vectors; set mirror: false (turned: true still finds mirrored "
+                "copies, by pHash)"
+            )
 
     @property
     def search(self) -> SearchSettings:
         return SearchSettings(
-            self.k, self.floor, self.threshold, self.cells, self.probes, self.recall, seed=self.seed
+            self.k,
+            self.floor,
+            self.threshold,
+            self.cells,
+            self.probes,
+            self.recall,
+            seed=self.seed,
+            device=self.device,
         )
 
 

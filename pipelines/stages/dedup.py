@@ -108,6 +108,11 @@ class Config(BaseModel):
     probes: int | None = Field(
         None, ge=1, le=1_024, description="cells a row can be found in; default: by measured recall"
     )
+    device: str | None = Field(
+        None,
+        pattern="^(cpu|cuda(:[0-9]+)?)$",
+        description="search on this torch device, e.g. cuda, and all rows on every run; default: on the CPUs, new rows only",
+    )
     retrain: int = Field(
         0, ge=0, description="raise it to train the cells anew; until then they stay, whatever is added"
     )
@@ -184,6 +189,7 @@ def settings_of(config: Config, mirror: Mirror | None = None, has: frozenset[str
             config.probes,
             config.recall,
             config.retrain,
+            config.device,
         )
     except ValueError as e:
         raise ConfigError(f"dedup: {e}") from e
@@ -235,10 +241,14 @@ class DedupStage:
                 "mirror": settings.mirror is not None,
                 "turned": config.turned,
                 "against": dict(against),
+                # Pairs that cells miss by chance differ between the engines.
+                **({"device": settings.device} if settings.device else {}),
             },
             where=where,
             side_tables={"neighbors": NEIGHBORS_SCHEMA, "quantizer": QUANTIZER_SCHEMA},
-            resources=Resources(memory_bytes=4 << 30),
+            resources=Resources(
+                memory_bytes=4 << 30, gpus=1 if (settings.device or "").startswith("cuda") else 0
+            ),
         )
 
     def setup_node(self) -> None:
@@ -264,12 +274,16 @@ class DedupStage:
                 self.settings,
                 [reference_of(url, self.encoder) for url in self.config.against],
                 _frozen(data.earlier("quantizer")),
-                Keeping(folder, self.encoder) if usable and self.settings.method == LEIDEN else None,
+                self._keeping(folder) if usable else None,
                 self._turning(data, shards, lengths),
                 data.fan_out,
             )
         tables = {"neighbors": result.pairs.by_source(), "quantizer": _quantizer_table(result.quantizer)}
         return GlobalResult(_aligned(result.groups, shards, lengths), tables, dict(result.figures))
+
+    def _keeping(self, folder: Path) -> Keeping | None:
+        searches_all = self.settings.method != LEIDEN or self.settings.device is not None
+        return None if searches_all else Keeping(folder, self.encoder)
 
     def _turning(self, data: GlobalInput, shards: list[str], lengths: list[int]) -> Turning | None:
         """By the encoder's own symmetries; an encoder without any is helped out by `embedded` on the thumbnails."""

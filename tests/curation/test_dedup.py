@@ -1,5 +1,7 @@
 """Deduplication end to end on vectors with known structure, and the stage around it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -232,6 +234,16 @@ def test_two_crowds_of_copies_meet_though_all_their_lists_are_full():
     result = deduplicate(*plain(600, x), Settings(0.9, 0.8, k=20))
     assert result.figures["crowd_speakers"] > 0
     assert result.figures["groups"] == 1
+
+
+@given(st.integers(0, 2**31), st.integers(2, 120))
+@settings(max_examples=15, deadline=None)
+def test_the_search_on_a_device_gives_the_same_groups(seed, n):
+    rows, vectors = corpus(seed, n)
+    plain = deduplicate(rows, vectors, SETTINGS)
+    on_device = deduplicate(rows, vectors, replace(SETTINGS, device="cpu"))
+    assert on_device.groups.equals(plain.groups)
+    assert on_device.figures["method"] == "exact on cpu"
 
 
 def test_a_drifting_chain_keeps_its_ends():

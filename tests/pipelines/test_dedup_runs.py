@@ -119,6 +119,8 @@ def test_samples_of_an_evaluation_set_are_kept_out(zcurate, tmp_path):
         ({"keeper": ["aesthetic"]}, "needs group 'scores'"),
         ({"keeper": ["beauty"]}, "use one or more of"),
         ({"threshold": 0.9, "floor": 0.95}, "floor <= threshold"),
+        ({"device": "cuda"}, "set mirror: false"),
+        ({"device": "tpu"}, "stages.dedup.device"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_before_any_work(zcurate, tmp_path, settings, said):
