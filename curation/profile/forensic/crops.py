@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..window_kernel import green_differences
 from .network import CROP_PX
 
 #: Crops per picture.
@@ -33,8 +34,10 @@ def textured_crops(rgb: np.ndarray) -> np.ndarray:
         down, right = max(0, CROP_PX - height), max(0, CROP_PX - width)
         rgb = cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REFLECT)
         height, width = rgb.shape[:2]
-    places = [(top, left) for top in _places(height) for left in _places(width)]
-    activity = np.array([_activity(rgb, top, left) for top, left in places])
+    tops, lefts = _places(height), _places(width)
+    places = [(top, left) for top in tops for left in lefts]
+    compared = (CROP_PX // 4) * (CROP_PX - 1)
+    activity = green_differences(rgb, np.array(tops), np.array(lefts), CROP_PX) / compared
     order = np.argsort(-activity, kind="stable")
     order = order[activity[order] >= _FLAT_LEVELS]
     kept = order[: max(CROPS, int(len(order) * _BUSIEST_SHARE))]
@@ -50,8 +53,3 @@ def _places(length: int) -> list[int]:
     """At most `_GRID` starts, evenly spread, on multiples of 16."""
     count = min(_GRID, max(1, length // CROP_PX))
     return sorted({int(start) // 16 * 16 for start in np.linspace(0, length - CROP_PX, count)})
-
-
-def _activity(rgb: np.ndarray, top: int, left: int) -> float:
-    rows = np.ascontiguousarray(rgb[top : top + CROP_PX : 4, left : left + CROP_PX, 1])
-    return cv2.norm(rows[:, 1:], rows[:, :-1], cv2.NORM_L1) / rows[:, 1:].size

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..window_kernel import green_moments
+
 #: Side of a tile, in pixels of the stored picture: shrinking would hide blur and noise.
 TILE_PX = 64
 #: Tiles per picture at native resolution, and windows shrunk to a tile, in which strong blur is told apart.
@@ -59,14 +61,11 @@ def native_tiles(rgb: np.ndarray) -> np.ndarray:
         rgb = cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REFLECT)
         height, width = rgb.shape[:2]
     tops, lefts = _places(height), _places(width)
-    green = np.empty((len(tops), len(lefts), TILE_PX // 2, TILE_PX // 2), np.float32)
-    for i, top in enumerate(tops):
-        for j, left in enumerate(lefts):
-            green[i, j] = rgb[top : top + TILE_PX : 2, left : left + TILE_PX : 2, 1]
-    green = green.reshape(len(tops) * len(lefts), -1)
-    activity = green.std(axis=1)
-    clipped = ((green < _DARK) | (green > _BRIGHT)).mean(axis=1) > 0.5
-    activity[clipped] = -1.0
+    total, squares, dim = green_moments(rgb, np.array(tops), np.array(lefts), TILE_PX, _DARK, _BRIGHT).T
+    count = (TILE_PX // 2) ** 2
+    activity = squares * count - total**2  # the variance, times a constant
+    clipped = 2 * dim > count
+    activity[clipped] = -1
     order = np.argsort(activity, kind="stable")
     usable = order[clipped[order].sum() :] if not clipped.all() else order
     last = len(usable) - 1
