@@ -41,10 +41,21 @@ class Quoted:
     end: int
 
 
+#: A key of a JSON object.
+_KEY = re.compile(r'"[^"\n]{1,80}"\s*:')
+
+
 def quoted_spans(prompt: str) -> tuple[Quoted, ...]:
-    """Outermost quoted spans in order; a mark that nothing closes is no quote, and empty quotes quote nothing."""
+    """Outermost quoted spans in order; a mark that nothing closes is no quote, and empty quotes quote nothing.
+
+    Nor is anything in a JSON object, as people write into prompts: there quotation marks are grammar.
+    """
     found, i = [], 0
+    objects = _json_objects(prompt)
     while i < len(prompt):
+        if objects and i >= objects[0][0]:
+            i = max(i, objects.pop(0)[1])
+            continue
         end = _closing(prompt, i) if prompt[i] in _PAIRS else -1
         if end < 0:
             i += 1
@@ -53,6 +64,20 @@ def quoted_spans(prompt: str) -> tuple[Quoted, ...]:
             found.append(Quoted(prompt[i + 1 : end], i, end + 1))
         i = end + 1
     return tuple(found)
+
+
+def _json_objects(prompt: str) -> list[tuple[int, int]]:
+    """(start, end) of outermost balanced braces that hold a key, in order."""
+    found, level, start = [], 0, 0
+    for match in re.finditer(r"[{}]", prompt):
+        if match.group() == "{":
+            start = match.start() if not level else start
+            level += 1
+        elif level:
+            level -= 1
+            if not level and _KEY.search(prompt, start, match.end()):
+                found.append((start, match.end()))
+    return found
 
 
 def _closing(prompt: str, start: int) -> int:

@@ -7,7 +7,7 @@ from .elements import Decomposition
 from .elements_draft import Draft, build
 from .elements_quotes import quoted_spans, script_counts, without_quotes
 
-VERSION = 1
+VERSION = 2
 #: Longest prompt read, in characters; what follows is left out.
 MAX_PROMPT_CHARS = 20_000
 

@@ -1,0 +1,128 @@
+"""The command `diagnose`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zcurate.curation.errors import ConfigError
+
+from .options import Address, AsJson, EngineName
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Model")(diagnose)
+
+
+def diagnose(
+    generator: Annotated[
+        str,
+        typer.Argument(
+            metavar="GENERATOR",
+            help="`s3dit:DIR`, `dashscope:z-image-turbo`, or `folder:DIR` of pictures with prompts.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the diagnosis; the same one goes on.")] = Path(
+        "diagnosis"
+    ),
+    concept: Annotated[
+        list[str] | None, typer.Option("--concept", metavar="NAME", help="Test this concept. Repeatable.")
+    ] = None,
+    concepts: Annotated[
+        Path | None,
+        typer.Option("--concepts", help="File: a name per line, or JSON lines with aliases and parts."),
+    ] = None,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            "--graph", help="Choose concepts of this graph: by prior, rarity, lack of data, recent."
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="Concepts chosen from the graph.")] = 100,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Training data: look for causes there.")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            "--prompts", help="File of user prompts, one per line: those that name a concept are used."
+        ),
+    ] = None,
+    vlm: Annotated[str | None, typer.Option("--vlm", help="Model that looks: `openai:URL#MODEL`.")] = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="Which weights its server has.")] = None,
+    verifier: Annotated[
+        str | None, typer.Option("--verifier", help="`shapes`: of the procedural world.")
+    ] = None,
+    ocr: Annotated[bool, typer.Option("--ocr/--no-ocr", help="Read quoted text.")] = True,
+    required: Annotated[float, typer.Option(help="Pass rate a healthy concept has.")] = 0.5,
+    least: Annotated[int, typer.Option(min=1, help="Pictures of each concept at first.")] = 8,
+    most: Annotated[int, typer.Option(min=1, help="Pictures of an undecided concept at most.")] = 64,
+    budget: Annotated[int | None, typer.Option(min=0, help="Pictures in all.")] = None,
+    max_spend: Annotated[
+        float | None, typer.Option("--max-spend", min=0, help="USD for a paid generator.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="`W*H` px.")] = None,
+    seed: Annotated[int, typer.Option(help="Of prompts and pictures.")] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 4,
+    engine: EngineName = "ray",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find what a generator does badly: probe concepts, judge element by element, look for causes in the training data.
+
+    Example: `zcurate diagnose folder:made --vlm openai:http://localhost:8000/v1#MODEL --revision 1`
+
+    Example: `zcurate diagnose s3dit:runs/first/model --graph graph --dataset ds --prompts users.txt`
+    """
+    from zcurate.curation.active.choosing import Choice
+    from zcurate.curation.active.testing import Plan
+
+    from ..diagnosing import Options, plain
+    from ..diagnosing import diagnose as run
+
+    try:
+        plan = Plan(required=required, least=least, most=max(least, most))
+    except ValueError as e:
+        raise ConfigError(str(e)) from e
+    if prompts is not None and not prompts.is_file():
+        raise ConfigError(f"--prompts {prompts}: no such file")
+    judge: dict[str, Any] = {"ocr": "rapidocr" if ocr else None, "verifier": verifier}
+    judge |= {"engine": vlm} if vlm else {}
+    judge |= {"revision": revision} if revision else {}
+    done = run(
+        Options(
+            generator=generator,
+            out=out,
+            names=tuple(concept or ()),
+            file=concepts,
+            graph=graph,
+            dataset=dataset,
+            asked=tuple(prompts.read_text("utf-8-sig").splitlines()) if prompts else (),
+            plan=plan,
+            choice=Choice(count=count),
+            judge=judge,
+            budget=budget,
+            size=size,
+            seed=seed,
+            batch=batch,
+            max_spend=max_spend,
+            engine=engine,
+            address=address,
+        ),
+        lambda text: print(text, file=sys.stderr),
+    )
+    if as_json:
+        print(json.dumps(plain(done), ensure_ascii=False))
+        return
+    print(
+        f"{done.pictures:,} pictures, {done.unscored:,} of them cannot be told"
+        + (f", {done.errors} unreadable" if done.errors else "")
+    )
+    for f in [f for f in done.findings if f.status == "fails"][:20]:
+        cause = f"  {f.cause.name.replace('_', ' ')} -> {f.cause.action}" if f.cause else ""
+        print(f"  {f.tally.passed:>4} of {f.tally.scored:<4} {f.concept.name}{cause}")
+    print(f"report: {out / 'diagnosis.html'}")

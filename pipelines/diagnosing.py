@@ -1,0 +1,300 @@
+"""`zcurate diagnose`: draw what a generator may fail at, judge it, and say what fails and why.
+
+All that is known lies in one folder: `pictures/` with their prompts, a dataset of them whose stage `judge` holds the
+verdicts, and the report. The same command goes on after a stop: pictures that are there are not drawn again, verdicts
+that are there not asked again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zcurate.curation.active.choosing import Choice, Concept, choose
+from zcurate.curation.active.confidence import wilson
+from zcurate.curation.active.ranking import Finding, ranked
+from zcurate.curation.active.testing import Plan, Tally
+from zcurate.curation.errors import ConfigError, ZcurateError
+
+from .build import BuildOptions, build
+from .concept_lists import graph_concepts, named, read_concepts, with_parts
+from .diagnosis_evidence import TrainingData, explained
+from .probe_pictures import Probes
+from .recipe import build_recipe
+from .view import open_view
+
+if TYPE_CHECKING:
+    from .generators import GeneratorEngine
+
+JUDGE = "judge"
+_JUDGED = ("prompt", "concept", "elements", "passes", "literal", "unscored")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to test, and how.
+
+    Attributes:
+        generator: model string of role `generator`; `folder:DIR` judges what is there and draws nothing.
+        out: folder of the diagnosis.
+        names, file, graph: concepts by name, from a file, or of a graph; names count with either.
+        dataset: training data to look for causes in.
+        asked: prompts of users.
+        judge: settings of the stage `judge`.
+        budget: pictures at most, over all runs; None for `plan.most` of each concept.
+        max_spend: USD that pictures of a paid generator may cost; needed for those.
+    """
+
+    generator: str
+    out: Path
+    names: tuple[str, ...] = ()
+    file: Path | None = None
+    graph: str | None = None
+    dataset: str | None = None
+    asked: tuple[str, ...] = ()
+    plan: Plan = field(default_factory=Plan)
+    choice: Choice = field(default_factory=Choice)
+    judge: Mapping[str, Any] = field(default_factory=dict)
+    budget: int | None = None
+    size: str | None = None
+    seed: int = 0
+    batch: int = 4
+    max_spend: float | None = None
+    engine: str = "ray"
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One picture's row of the stage, with its place."""
+
+    picture: str
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What came out.
+
+    Attributes:
+        findings: concepts, worst first; of `folder:` without probes, elements of the prompts.
+        kinds: kind of element -> (satisfied, scored, unscored).
+        pictures, unscored, errors: pictures judged; of them not told; and those that could not be read.
+    """
+
+    findings: tuple[Finding, ...]
+    kinds: Mapping[str, tuple[int, int, int]]
+    pictures: int
+    unscored: int
+    errors: int
+
+
+def diagnose(o: Options, say: Callable[[str], None] = lambda text: None) -> Diagnosis:
+    """Probe, judge, explain, write the report.
+
+    Raises:
+        ConfigError: wrong options, a paid generator without `max_spend`, or no concept to test.
+        ZcurateError: the judge stage did not finish.
+    """
+    prefix, _, argument = o.generator.partition(":")
+    if prefix == "folder":
+        if not Path(argument).expanduser().is_dir():
+            raise ConfigError(f"--generator {o.generator}: {argument} is no folder")
+        judged = _judged(o, Path(argument).expanduser())
+        found = _of_pictures(o, judged)
+    else:
+        found = _of_probes(o, say)
+        judged = list(_rows(o))
+    diagnosis = Diagnosis(
+        tuple(found),
+        _by_kind(judged),
+        len(judged),
+        sum(j.row["passes"] is None for j in judged),
+        _errors(o),
+    )
+    write(diagnosis, o)
+    return diagnosis
+
+
+def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
+    concepts = _concepts(o)
+    generator = _opened(o, len(concepts), say)
+    probes = Probes(o.out / "pictures", o.size, o.asked, o.seed, o.batch)
+    by_name = {c.name: c for c in concepts}
+    while True:
+        judged = _judged(o, probes.folder) if probes.folder.is_dir() else []
+        tallies = _tallies(concepts, judged)
+        left = None if o.budget is None else max(0, o.budget - len(judged))
+        wanted = o.plan.next_round(tallies, left)
+        drawn = sum(t.drawn for t in tallies.values())
+        say(f"{drawn} pictures judged, {len(wanted)} of {len(concepts)} concepts need more")
+        if not wanted:
+            break
+        targets = [(by_name[name], tallies[name].drawn + count) for name, count in wanted.items()]
+        if not probes.draw(generator, targets):
+            # Pictures that cannot be judged (files damaged since) are no reason to go on for ever.
+            break
+    weights = _weights(concepts)
+    found = ranked(concepts, tallies, o.plan, weights)
+    found = [replace(f, pictures=tuple(_failing(f.concept.name, judged))) for f in found]
+    if o.dataset:
+        found = explained(found, TrainingData(o.dataset), judged, o)
+    return found
+
+
+def _concepts(o: Options) -> list[Concept]:
+    known = read_concepts(o.file) if o.file else graph_concepts(o.graph) if o.graph else []
+    missing = [n for n in o.names if n not in {c.name for c in known}]
+    if missing and o.graph and not o.file:
+        raise ConfigError(
+            f"{o.graph}: no concept {missing[0]!r}; names are as `zcurate graph show` prints them"
+        )
+    known = with_parts([*known, *named(missing)])
+    if not known:
+        raise ConfigError("no concept to test: give --concept NAME, --concepts FILE or --graph DIR")
+    if o.dataset:
+        known = TrainingData(o.dataset).counted(known)
+    chosen = known if o.file or not o.graph else [c.concept for c in choose(known, o.choice, o.names)]
+    # Whether a name is taken apart can only be told beside its parts by themselves.
+    names, of = {c.name for c in chosen}, {c.name.casefold(): c for c in known}
+    parts = dict.fromkeys(p for c in chosen for p in c.parts if p not in names)
+    return [*chosen, *(of.get(p.casefold(), Concept(p)) for p in parts)]
+
+
+def _opened(o: Options, concepts: int, say: Callable[[str], None]) -> GeneratorEngine:
+    from .registry import resolve
+
+    if o.generator.startswith("dashscope:"):
+        from zcurate.model.api.dashscope import PRICES_USD
+        from zcurate.model.api.generator import DEFAULT_REGION, REGION_VARIABLE, SPEND_VARIABLE
+
+        price = PRICES_USD[os.environ.get(REGION_VARIABLE, DEFAULT_REGION)][0]
+        most = min(o.budget or concepts * o.plan.most, concepts * o.plan.most)
+        quote = f"{price * concepts * o.plan.least:.2f} to {price * most:.2f} USD"
+        if o.max_spend is None:
+            raise ConfigError(
+                f"pictures of {o.generator} cost money, here {quote} (list price): allow it with --max-spend"
+            )
+        say(f"pictures will cost {quote} (list price); at most {o.max_spend:g} USD are spent")
+        os.environ[SPEND_VARIABLE] = str(o.max_spend)
+    return resolve("generator", o.generator)
+
+
+def _judged(o: Options, folder: Path) -> list[Judged]:
+    """Judge what lies in a folder; what was judged before is not judged again."""
+    recipe = build_recipe(
+        {
+            "name": "diagnosis",
+            "dataset": str(o.out / "dataset"),
+            "sources": [{"name": "pictures", "root": str(folder), "kind": "folder", "origin": "model"}],
+            "stages": {JUDGE: dict(o.judge)},
+            "report": False,
+        },
+        "zcurate diagnose",
+    )
+    outcome = build(recipe, BuildOptions(o.engine, o.address, quiet=True, max_quarantined=1.0), "diagnose")
+    if outcome.result.failed or not outcome.result.complete:
+        raise ZcurateError(
+            "; ".join(outcome.result.failed) or "judging was stopped; the same command goes on"
+        )
+    return list(_rows(o))
+
+
+def _rows(o: Options) -> Iterator[Judged]:
+    view = open_view(str(o.out / "dataset"))
+    for _, table in view.tables(["samples.uri", f"{JUDGE}._status", *(f"{JUDGE}.{c}" for c in _JUDGED)]):
+        for row in table.to_pylist():
+            if row["live"] and row[f"{JUDGE}._status"] == "ok":
+                yield Judged(row["samples.uri"], {c: row[f"{JUDGE}.{c}"] for c in _JUDGED})
+
+
+def _errors(o: Options) -> int:
+    view = open_view(str(o.out / "dataset"))
+    return sum(
+        row["live"] and row[f"{JUDGE}._status"] == "error"
+        for _, table in view.tables([f"{JUDGE}._status"])
+        for row in table.to_pylist()
+    )
+
+
+def _tallies(concepts: Sequence[Concept], judged: Sequence[Judged]) -> dict[str, Tally]:
+    tallies = {c.name: Tally() for c in concepts}
+    for one in judged:
+        if one.row["concept"] in tallies:
+            tallies[one.row["concept"]].add(one.row["passes"])
+    return tallies
+
+
+def _weights(concepts: Sequence[Concept]) -> dict[str, float] | None:
+    """Prior over the mean prior; None where there are no priors."""
+    total = sum(c.prior for c in concepts)
+    return {c.name: c.prior * len(concepts) / total for c in concepts} if total > 0 else None
+
+
+def _failing(name: str, judged: Sequence[Judged], most: int = 6) -> list[str]:
+    return [j.picture for j in judged if j.row["concept"] == name and j.row["passes"] is False][:most]
+
+
+def _of_pictures(o: Options, judged: Sequence[Judged]) -> list[Finding]:
+    """Findings on pictures made elsewhere: by probed concept where sidecars name one, else by element."""
+    tallies: dict[str, Tally] = {}
+    seen: dict[str, list[str]] = {}
+    for one in judged:
+        outcomes: list[tuple[str, bool | None]] = [(one.row["concept"], one.row["passes"])]
+        if one.row["concept"] is None:
+            outcomes = [(f"{e['kind']}: {e['name']}", e["satisfied"]) for e in one.row["elements"]]
+        for name, passes in outcomes:
+            tallies.setdefault(name, Tally()).add(passes)
+            if passes is False:
+                seen.setdefault(name, []).append(one.picture)
+    concepts = [Concept(n) for n in tallies]
+    return [
+        replace(f, pictures=tuple(seen.get(f.concept.name, ())[:6]))
+        for f in ranked(concepts, tallies, o.plan)
+    ]
+
+
+def _by_kind(judged: Sequence[Judged]) -> dict[str, tuple[int, int, int]]:
+    yes: Counter[str] = Counter()
+    no: Counter[str] = Counter()
+    none: Counter[str] = Counter()
+    for one in judged:
+        for e in one.row["elements"]:
+            (none if e["satisfied"] is None else yes if e["satisfied"] else no)[e["kind"]] += 1
+    kinds = sorted({*yes, *no, *none})
+    return {k: (yes[k], yes[k] + no[k], none[k]) for k in kinds}
+
+
+def write(diagnosis: Diagnosis, o: Options) -> Path:
+    """diagnosis.json and diagnosis.html; returns the page's path."""
+    from .report.diagnosis import render_diagnosis
+
+    o.out.mkdir(parents=True, exist_ok=True)
+    (o.out / "diagnosis.json").write_text(
+        json.dumps(plain(diagnosis), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+    )
+    prefix, _, argument = o.generator.partition(":")
+    folder = Path(argument).expanduser() if prefix == "folder" else o.out / "pictures"
+    page = o.out / "diagnosis.html"
+    page.write_text(render_diagnosis(diagnosis, o.generator, folder), encoding="utf-8")
+    return page
+
+
+def plain(diagnosis: Diagnosis) -> dict[str, Any]:
+    """JSON-able."""
+    kinds = {
+        kind: {"satisfied": yes, "scored": scored, "unscored": none, "interval": wilson(yes, scored)}
+        for kind, (yes, scored, none) in diagnosis.kinds.items()
+    }
+    return {
+        "pictures": diagnosis.pictures,
+        "unscored": diagnosis.unscored,
+        "errors": diagnosis.errors,
+        "kinds": kinds,
+        "findings": [asdict(f) | {"rate": f.tally.rate} for f in diagnosis.findings],
+    }
