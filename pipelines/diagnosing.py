@@ -109,7 +109,7 @@ def diagnose(o: Options, say: Callable[[str], None] = lambda text: None) -> Diag
         found = _of_pictures(o, judged)
     else:
         found = _of_probes(o, say)
-        judged = list(_rows(o))
+        judged = list(_rows(o.out / "dataset"))
     diagnosis = Diagnosis(
         tuple(found),
         _by_kind(judged),
@@ -186,27 +186,45 @@ def _opened(o: Options, concepts: int, say: Callable[[str], None]) -> GeneratorE
 
 
 def _judged(o: Options, folder: Path) -> list[Judged]:
-    """Judge what lies in a folder; what was judged before is not judged again."""
+    return judged_pictures(folder, o.out / "dataset", o.judge, o.engine, o.address, "model")
+
+
+def judged_pictures(
+    folder: Path,
+    dataset: Path,
+    settings: Mapping[str, Any],
+    engine: str,
+    address: str | None = None,
+    origin: str = "unknown",
+) -> list[Judged]:
+    """Judge what lies in a folder; what was judged before is not judged again.
+
+    Args:
+        dataset: where the verdicts are kept. settings: of the stage `judge`.
+
+    Raises:
+        ConfigError: wrong settings. ZcurateError: the stage did not finish.
+    """
     recipe = build_recipe(
         {
             "name": "diagnosis",
-            "dataset": str(o.out / "dataset"),
-            "sources": [{"name": "pictures", "root": str(folder), "kind": "folder", "origin": "model"}],
-            "stages": {JUDGE: dict(o.judge)},
+            "dataset": str(dataset),
+            "sources": [{"name": "pictures", "root": str(folder), "kind": "folder", "origin": origin}],
+            "stages": {JUDGE: dict(settings)},
             "report": False,
         },
         "zcurate diagnose",
     )
-    outcome = build(recipe, BuildOptions(o.engine, o.address, quiet=True, max_quarantined=1.0), "diagnose")
+    outcome = build(recipe, BuildOptions(engine, address, quiet=True, max_quarantined=1.0), "diagnose")
     if outcome.result.failed or not outcome.result.complete:
         raise ZcurateError(
             "; ".join(outcome.result.failed) or "judging was stopped; the same command goes on"
         )
-    return list(_rows(o))
+    return list(_rows(dataset))
 
 
-def _rows(o: Options) -> Iterator[Judged]:
-    view = open_view(str(o.out / "dataset"))
+def _rows(dataset: Path) -> Iterator[Judged]:
+    view = open_view(str(dataset))
     for _, table in view.tables(["samples.uri", f"{JUDGE}._status", *(f"{JUDGE}.{c}" for c in _JUDGED)]):
         for row in table.to_pylist():
             if row["live"] and row[f"{JUDGE}._status"] == "ok":

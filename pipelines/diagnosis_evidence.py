@@ -89,6 +89,22 @@ class TrainingData:
             wrong += passes is False
         return told, wrong
 
+    def content_ids(self) -> set[bytes]:
+        """Of all files that were profiled, dropped ones included; empty without a profile."""
+        if not self.view.has("profile"):
+            return set()
+        return {
+            i
+            for _, t in self.view.tables(["profile.content_id"])
+            for i in t["profile.content_id"].to_pylist()
+            if i
+        }
+
+    def examples(self, concept: Concept, count: int) -> list[tuple[str, bytes]]:
+        """(sample id in hex, original bytes) of a few samples that name the concept."""
+        ids = [self.rows[i].sample_id for i in _spread(self.claiming(concept), count)]
+        return [(i.hex(), data) for i, data in zip(ids, self._originals(ids), strict=True)]
+
     def _originals(self, ids: Sequence[bytes]) -> list[bytes]:
         from zcurate.curation.store import read_sources
 
@@ -96,12 +112,12 @@ class TrainingData:
 
         columns = ["source", "uri", "container", "member", "offset", "length"]
         blobs = StageContext(sources=read_sources(self.view.dataset)).blobs()
-        wanted, found = set(ids), []
+        wanted, found = set(ids), {}
         for _, table in self.view.tables([f"samples.{c}" for c in columns]):
             for row in table.to_pylist():
                 if row["sample_id"] in wanted and row["live"]:
-                    found.append(blobs.read(*(row[f"samples.{c}"] for c in columns)))
-        return found
+                    found[row["sample_id"]] = blobs.read(*(row[f"samples.{c}"] for c in columns))
+        return [found[i] for i in ids]
 
 
 def explained(

@@ -21,7 +21,7 @@ STAGES = {
     for name in (
         *("profile", "filter", "embed", "scores", "filter_scores", "dedup", "sampling", "communities"),
         *("ocr", "caption", "tags", "filter_tags", "enhance", "concepts", "balance", "frames", "edits"),
-        *("clips", "video_pairs", "photo_groups"),
+        *("clips", "video_pairs", "photo_groups", "judge"),
     )
 }
 
@@ -45,7 +45,11 @@ ENGINES: dict[str, dict[str, tuple[str, str, str, bool]]] = {
         ),
     },
     "head": {"linear": ("zcurate.curation.scoring.linear", "LinearHead", "", True)},
-    "generator": {"dashscope": ("zcurate.model.api.generator", "DashScopeGenerator", "httpx", True)},
+    "generator": {
+        "s3dit": ("zcurate.pipelines.generators", "s3dit", "torch", True),
+        "dashscope": ("zcurate.pipelines.generators", "dashscope", "httpx", True),
+        "folder": ("zcurate.pipelines.generators", "folder", "pillow", True),
+    },
     "detector": {
         "nudenet": ("zcurate.curation.scoring.detector", "NudeNetDetector", "zcurate[safety]", False)
     },

@@ -42,7 +42,7 @@ def render_diagnosis(diagnosis: Diagnosis, generator: str, folder: Path) -> str:
     ]
 
     def embed(uri: str) -> Any:
-        return bank.embed(_read(folder, uri))
+        return bank.embed(read_picture(folder, uri))
 
     return environment.from_string(template).render(
         d=diagnosis,
@@ -56,7 +56,7 @@ def render_diagnosis(diagnosis: Diagnosis, generator: str, folder: Path) -> str:
     )
 
 
-def _read(folder: Path, uri: str) -> bytes | None:
+def read_picture(folder: Path, uri: str) -> bytes | None:
     """A picture below the folder; None for anything else."""
     root = folder.resolve()
     path = (root / uri).resolve()
