@@ -19,14 +19,19 @@ from zcurate.model.api.errors import (
     SpendCapError,
     UnknownModelError,
 )
-from zcurate.model.errors import ModelConfigError, ModelError, WeightsError
+from zcurate.model.errors import GenerationError, MemoryShortError, ModelConfigError, ModelError, WeightsError
+
+from .generating import load_generator
 
 if TYPE_CHECKING:
     from zcurate.model.api.dashscope import Generated
     from zcurate.model.api.engine import Enhancer, ImageEngine
     from zcurate.model.api.request import ImageRequest
+    from zcurate.model.generate import Runtime
 
 MAX_REQUEST_BYTES = 1 << 20
+#: What only the server needs: the extra `serve`, and what its packages bring.
+_SERVE_EXTRA = ("fastapi", "uvicorn", "prometheus_client", "starlette", "h11")
 _USERS = (
     RequestError,
     KeyRefusedError,
@@ -35,6 +40,7 @@ _USERS = (
     SpendCapError,
     ModelConfigError,
     WeightsError,
+    GenerationError,
 )
 
 
@@ -43,23 +49,30 @@ def command_errors():
     """The model's errors as those that the command line prints without a traceback."""
     try:
         yield
+    except MemoryShortError as e:
+        raise ZcurateError(str(e)) from e
     except _USERS as e:
         raise ConfigError(str(e)) from e
     except ModelError as e:
         raise ZcurateError(str(e)) from e
     except ModuleNotFoundError as e:
-        if e.name in ("fastapi", "uvicorn", "prometheus_client", "starlette"):
+        if (e.name or "").partition(".")[0] in _SERVE_EXTRA:
             raise MissingDependencyError(f"serving needs {e.name}: pip install 'zcurate[serve]'") from e
         raise
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What `zcurate serve` was asked for. `served_name`: the model's name in requests; None: its own."""
+    """What `zcurate serve` was asked for.
+
+    model: `s3dit:DIR` or `s3dit:tiny`. served_name: the model's name in requests; None: its own. enhancer: model string of
+    who rewrites prompts. runtime: fields of `Runtime`. settings: fields of `Settings`.
+    """
 
     model: str
     served_name: str | None = None
     enhancer: str | None = None
+    runtime: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] | None = None
 
 
@@ -73,29 +86,21 @@ def serve(options: ServeOptions, on_start: Callable[[str, str], None]) -> None:
         from zcurate.model.api.credentials import TOKEN_VARIABLE
         from zcurate.model.api.running import run
         from zcurate.model.api.settings import Settings
+        from zcurate.model.generate import Runtime
 
         token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
         settings = Settings(token=token, **(options.settings or {}))
         enhancer = enhancer_of(options.enhancer) if options.enhancer else None
-        engine = engine_of(options.model, options.served_name)
+        engine = engine_of(options.model, options.served_name, Runtime(**(options.runtime or {})))
         run(engine, settings, enhancer, lambda url: on_start(url, engine.name))
 
 
-def engine_of(model: str, served_name: str | None = None) -> ImageEngine:
-    """The engine of `s3dit:DIR` or `tiny`. Raises ConfigError."""
-    prefix, _, argument = model.partition(":")
-    if model != "tiny" and not (prefix == "s3dit" and argument):
-        raise ConfigError(f"--model {model!r}: write s3dit:DIRECTORY of a model, or tiny")
+def engine_of(model: str, served_name: str | None = None, runtime: Runtime | None = None) -> ImageEngine:
+    """The engine of `s3dit:DIR` or `s3dit:tiny`. Raises ConfigError and the model's errors."""
     from zcurate.model.api.local import LocalEngine
-    from zcurate.model.generate import Generator
-    from zcurate.model.pipeline_folder import tiny_pipeline
+    from zcurate.model.generate import Runtime
 
-    if model == "tiny":
-        return LocalEngine(Generator(tiny_pipeline()), served_name or "tiny")
-    folder = Path(argument).expanduser()
-    if not folder.is_dir():
-        raise ConfigError(f"--model {model!r}: {folder} is no directory")
-    return LocalEngine(Generator.load(folder), served_name)
+    return LocalEngine(load_generator(model, runtime or Runtime()), served_name)
 
 
 def enhancer_of(vlm: str) -> Enhancer:
@@ -157,10 +162,11 @@ def generate_image(
     with command_errors():
         from zcurate.model.api.credentials import endpoint_of, find_key
         from zcurate.model.api.dashscope import DASHSCOPE_PROMPT_CHARS, MODEL, ImageClient, price_text
-        from zcurate.model.api.outputs import output_path, write
+        from zcurate.model.api.outputs import check_output, output_path, write
 
         endpoint = endpoint_of(request.base_url, region)
         key = find_key(endpoint, environment)
+        check_output(output, environment)
         say(f"{endpoint.host}: {price_text(endpoint.region, request.prompt_extend)}")
         if endpoint.region != "custom" and len(request.prompt) > DASHSCOPE_PROMPT_CHARS:
             say(
@@ -169,7 +175,11 @@ def generate_image(
         with ImageClient(endpoint, key, model or MODEL, max_spend_usd=max_spend_usd) as client:
             done = client.generate(request)
         path = output_path(done, output, environment)
-        write(done, path)
+        try:
+            write(done, path)
+        except OSError as e:
+            url = done.result.image_url
+            raise ZcurateError(f"{path}: {e.strerror or e}; the picture stays at {url} for a while") from e
         return done, path
 
 

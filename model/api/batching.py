@@ -1,4 +1,8 @@
-"""A queue in front of an engine: orders of one size are made together, the oldest first."""
+"""A queue in front of an engine: orders of one size are made together, the oldest first.
+
+While the engine makes a batch, the one before it is encoded: PNG takes long enough to keep a GPU waiting. No third batch
+is held, so that memory does not depend on who is faster.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..errors import ModelError
-from .engine import ImageEngine, Made, Order
+from .engine import Encoded, ImageEngine, Made, Order
 from .errors import ClosingError, ServiceError
 from .metrics import Metrics
 
 log = logging.getLogger(__name__)
+_ENCODERS = 4
 
 
 @dataclass(eq=False)
 class _Waiting:
     order: Order
-    done: asyncio.Future[Made]
+    done: asyncio.Future[Encoded]
     since: float = field(default_factory=time.monotonic)
 
 
@@ -55,6 +60,8 @@ class Batcher:
         self._running = 0
         self._seconds_per_picture = 1.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
+        self._encoding: asyncio.Task[None] | None = None
         self._worker: asyncio.Task[None] | None = None
 
     @property
@@ -70,7 +77,7 @@ class Batcher:
     def start(self) -> None:
         self._worker = asyncio.create_task(self._work(), name="batcher")
 
-    async def submit(self, order: Order) -> Made:
+    async def submit(self, order: Order) -> Encoded:
         """The picture of an order. Cancelling the call takes the order out of the queue.
 
         Raises:
@@ -95,7 +102,10 @@ class Batcher:
         self._arrived.set()
         if self._worker is not None:
             await self._worker
+        if self._encoding is not None:
+            await self._encoding
         self._thread.shutdown(wait=True)
+        self._encoders.shutdown(wait=True)
 
     async def abandon(self) -> None:
         """End without making what is queued; the batch in the engine cannot be stopped and is waited for."""
@@ -152,12 +162,31 @@ class Batcher:
         self._metrics.generate_s.observe(took)
         self._seconds_per_picture += 0.3 * (took / len(batch) - self._seconds_per_picture)
         self._running = 0
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            with suppress(asyncio.InvalidStateError):  # given up meanwhile
-                if isinstance(outcome, Exception):
-                    waiting.done.set_exception(outcome)
+        if self._encoding is not None:
+            await self._encoding
+        self._encoding = asyncio.create_task(self._encode(batch, outcomes))
+
+    async def _encode(self, batch: list[_Waiting], outcomes: list[Made | Exception]) -> None:
+        async def one(waiting: _Waiting, outcome: Made | Exception) -> None:
+            if waiting.done.done():  # given up meanwhile
+                return
+            found = outcome if isinstance(outcome, Exception) else await self._encoded(outcome)
+            with suppress(asyncio.InvalidStateError):
+                if isinstance(found, Exception):
+                    waiting.done.set_exception(found)
                 else:
-                    waiting.done.set_result(outcome)
+                    waiting.done.set_result(found)
+
+        await asyncio.gather(*(one(w, o) for w, o in zip(batch, outcomes, strict=True)))
+
+    async def _encoded(self, made: Made) -> Encoded | Exception:
+        loop = asyncio.get_running_loop()
+        try:
+            png = await loop.run_in_executor(self._encoders, made.encode)
+        except Exception:
+            log.exception("a picture could not be encoded")
+            return ServiceError("the picture could not be encoded; the server's log says why")
+        return Encoded(png, made.width, made.height)
 
     async def _outcome(self, orders: list[Order]) -> list[Made] | Exception:
         loop = asyncio.get_running_loop()

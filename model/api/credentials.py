@@ -3,7 +3,8 @@
 A request may come from a stranger's file, so a key goes only to the host it belongs to:
 
 - `DASHSCOPE_API_KEY`, else `dashscope_api_key` of `~/.alibabacloud/credentials` (section of `ALIBABA_CLOUD_PROFILE`, else
-  `default`), goes to hosts of aliyuncs.com over https alone.
+  `default`), goes over https to the hosts of Model Studio's two regions alone. Other names below aliyuncs.com will not do:
+  anyone can rent one (object storage, functions).
 - `ZCURATE_SERVE_TOKEN` goes to this machine and to hosts listed in `ZCURATE_SERVE_HOST` (`HOST` or `HOST:PORT`, separated
   by commas), over https except to private addresses.
 - No key goes anywhere else.
@@ -12,7 +13,6 @@ A request may come from a stranger's file, so a key goes only to the host it bel
 from __future__ import annotations
 
 import configparser
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .errors import KeyRefusedError, RequestError
+from .hosts import host_and_port, host_of, is_loopback, is_private
 from .wire import SERVICE_PATH
 
 KEY_VARIABLE, TOKEN_VARIABLE, HOST_VARIABLE = (
@@ -34,8 +35,8 @@ REGIONS = {
     "beijing": "https://dashscope.aliyuncs.com/api/v1",
     "singapore": "https://dashscope-intl.aliyuncs.com/api/v1",
 }
-_KEY_DOMAIN = ".aliyuncs.com"
-_LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan")
+#: Below these, a name of one label is the endpoint of a workspace (Model Studio's overview of base URLs, 2026).
+_WORKSPACES = {"beijing": ".cn-beijing.maas.aliyuncs.com", "singapore": ".ap-southeast-1.maas.aliyuncs.com"}
 
 
 class Secret:
@@ -63,8 +64,8 @@ class Endpoint:
 
     Attributes:
         url: of the service, without query or credentials.
-        region: `beijing`, `singapore`, or `custom` for a base_url.
-        own_host: `host:port` of a base_url: pictures may come from there, even from a private address. Empty for a region.
+        region: `beijing` or `singapore`, also where a base_url names one of their hosts; `custom` for other base_urls.
+        own_host: `host:port` of a custom base_url: pictures may come from there, even from a private address. Else empty.
     """
 
     url: str
@@ -103,11 +104,33 @@ def endpoint_of(base_url: str | None, region: str, regions: Mapping[str, str] = 
         raise RequestError(f"base_url has a user name or password; put the token into {TOKEN_VARIABLE}")
     if parts.query or parts.fragment or any(c.isspace() or not c.isprintable() for c in base_url):
         raise RequestError("base_url must have no query, fragment or blanks")
+    # Other characters are where two parsers may see two hosts, of which one has the key.
+    if host_of(parts.netloc) is None:
+        raise RequestError("base_url's host may have letters, digits, dots and hyphens alone (use punycode)")
     path = parts.path.rstrip("/")
     if not path.endswith(SERVICE_PATH):
         path = (path if path.endswith("/api/v1") else path + "/api/v1") + SERVICE_PATH
-    own = host_and_port(parts.scheme, parts.hostname, port)
-    return Endpoint(f"{parts.scheme}://{parts.netloc}{path}", "custom", own)
+    url = f"{parts.scheme}://{parts.netloc}{path}"
+    known = region_of(parts.hostname, regions)
+    if known is not None:
+        if port not in (None, 443):
+            raise RequestError(
+                f"base_url: {parts.hostname} has no service at port {port}; leave the port out"
+            )
+        return Endpoint(url, known)
+    return Endpoint(url, "custom", host_and_port(parts.scheme, parts.hostname, port))
+
+
+def region_of(host: str, regions: Mapping[str, str] = REGIONS) -> str | None:
+    """The region whose keys a host takes; None for every host that is not Model Studio's."""
+    host = host.lower()
+    for region, url in regions.items():
+        if host == urlsplit(url).hostname:
+            return region
+    for region, suffix in _WORKSPACES.items():
+        if host.endswith(suffix) and "." not in host.removesuffix(suffix):
+            return region
+    return None
 
 
 def find_key(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> Secret | None:
@@ -118,7 +141,7 @@ def find_key(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) ->
     """
     parts = urlsplit(endpoint.url)
     secure = parts.scheme == "https"
-    if endpoint.host.endswith(_KEY_DOMAIN):
+    if region_of(endpoint.host) is not None:
         if not secure:
             raise KeyRefusedError(f"a key may not go to {endpoint.host} over plain http; use https")
         key = environment.get(KEY_VARIABLE, "").strip() or _key_of_file(environment)
@@ -171,24 +194,3 @@ def _sendable(key: str, name: str) -> str:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise KeyRefusedError(f"{name} has characters that no key has")
     return key
-
-
-def host_and_port(scheme: str, host: str, port: int | None) -> str:
-    return f"{host.lower()}:{port or (443 if scheme == 'https' else 80)}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def is_private(host: str) -> bool:
-    """This machine, a private network, or a name that only such a network resolves."""
-    try:
-        ip = ipaddress.ip_address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        return "." not in host or host.endswith(_LOCAL_SUFFIXES)
-    return not ip.is_global

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,15 @@ import httpx
 
 from .credentials import REGIONS, Endpoint, Secret
 from .download import MAX_IMAGE_BYTES, Picture, Resolver, check_picture, fetch, resolve
-from .errors import AnswerError, ApiError, DownloadError, SpendCapError, TransportError, error_of
+from .errors import (
+    AnswerError,
+    ApiError,
+    DownloadError,
+    PictureGoneError,
+    SpendCapError,
+    TransportError,
+    error_of,
+)
 from .request import MAX_SEED, ImageRequest, ImageResult
 from .wire import parse_answer, request_body, request_id_of
 
@@ -36,8 +45,10 @@ class Patience:
         attempts: tries of one request or download, the first included.
         backoff_s: first wait; doubles, with a random factor of 0.5 to 1.5.
         max_wait_s: a longer Retry-After is not waited for.
-        connect_s, read_s: timeouts of one try. DashScope answers when the picture is done.
+        connect_s, read_s: timeouts of one try. DashScope answers when the picture is done, and its answer may take no
+            longer than `read_s` to arrive once it began.
         download_s: deadline of one download.
+        stall_s: longest silence within a download.
     """
 
     attempts: int = 4
@@ -46,6 +57,7 @@ class Patience:
     connect_s: float = 10.0
     read_s: float = 180.0
     download_s: float = 120.0
+    stall_s: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -106,15 +118,23 @@ class ImageClient:
         self.patience = patience or Patience()
         self.max_spend_usd = max_spend_usd
         self.spent_usd = 0.0
+        self._spending = threading.Lock()
         self._key = key
         self._max_image_bytes = max_image_bytes
         self._resolver = resolver
         timeout = httpx.Timeout(self.patience.read_s, connect=self.patience.connect_s)
         limits = httpx.Limits(max_connections=256)
+        verify = httpx.create_ssl_context()  # reading the certificates takes longer than anything else here
         # A proxy of the environment must not see what goes to this machine or the local network.
-        self._http = httpx.Client(timeout=timeout, limits=limits, trust_env=not endpoint.private)
+        self._http = httpx.Client(
+            timeout=timeout, limits=limits, verify=verify, trust_env=not endpoint.private
+        )
         # Addresses of pictures are checked here, which a proxy would undo.
-        self._downloads = httpx.Client(timeout=timeout, limits=limits, trust_env=False)
+        patient = self.patience
+        self._stalls = httpx.Timeout(
+            min(patient.stall_s, patient.download_s), connect=patient.connect_s, pool=None
+        )
+        self._downloads = httpx.HTTPTransport(limits=limits, verify=verify, trust_env=False)
 
     def __enter__(self) -> ImageClient:
         return self
@@ -134,13 +154,22 @@ class ImageClient:
         """
         if request.seed is None:
             request = replace(request, seed=random.SystemRandom().randrange(MAX_SEED + 1))
-        result = self._retried(lambda: self._ask(request))
         try:
-            picture = self._retried(lambda: self._fetch(result.image_url))
-        except TransportError as e:
-            raise DownloadError(f"{e}; the picture is at {result.image_url}") from e
+            result, picture = self._once(request)
+        except PictureGoneError:
+            if price_usd(self.endpoint.region, request.prompt_extend) is not None:
+                raise
+            # A server that was killed forgot its pictures; the next one makes the same of the same seed, for nothing.
+            result, picture = self._once(request)
         result = replace(result, width=picture.width, height=picture.height)
         return Generated(result, picture, request, self.model, self.endpoint.region, self.endpoint.url)
+
+    def _once(self, request: ImageRequest) -> tuple[ImageResult, Picture]:
+        result = self._retried(lambda: self._ask(request))
+        try:
+            return result, self._retried(lambda: self._fetch(result.image_url))
+        except TransportError as e:
+            raise DownloadError(f"{e}; the picture is at {result.image_url}") from e
 
     def _retried(self, call: Callable[[], _T]) -> _T:
         wait = self.patience.backoff_s
@@ -158,26 +187,32 @@ class ImageClient:
 
     def _ask(self, request: ImageRequest) -> ImageResult:
         price = price_usd(self.endpoint.region, request.prompt_extend) or 0.0
-        if self.spent_usd + price > self.max_spend_usd:
-            raise SpendCapError(
-                f"{self.spent_usd:.3f} USD spent, {price:g} more would pass the cap of {self.max_spend_usd:g}; "
-                "raise the cap to go on"
-            )
+        self._reserve(price)
         headers = {"Accept-Encoding": "identity"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.reveal()}"
         body = request_body(request, self.model)
         try:
             with self._http.stream("POST", self.endpoint.url, json=body, headers=headers) as answer:
-                data = _bounded(answer)
+                data = _bounded(answer, time.monotonic() + self.patience.read_s)
         except (httpx.ConnectError, httpx.ConnectTimeout) as e:
+            self._reserve(-price)
             raise TransportError(f"{self.endpoint.host}: {type(e).__name__}: {e}") from e
-        except httpx.HTTPError as e:
-            self.spent_usd += price  # sent, so it may be billed
+        except httpx.HTTPError as e:  # sent, so it may be billed
             raise TransportError(f"{self.endpoint.host}: {type(e).__name__}: {self._clean(str(e))}") from e
-        if answer.status_code == 200:
-            self.spent_usd += price
+        if answer.status_code != 200:
+            self._reserve(-price)
         return self._read(answer, data, request)
+
+    def _reserve(self, usd: float) -> None:
+        """Counted before a request goes out: threads that ask together must not pass the cap together."""
+        with self._spending:
+            if usd > 0 and self.spent_usd + usd > self.max_spend_usd + 1e-9:
+                raise SpendCapError(
+                    f"{self.spent_usd:.3f} USD spent, {usd:g} more would pass the cap of {self.max_spend_usd:g}; "
+                    "raise the cap to go on"
+                )
+            self.spent_usd += usd
 
     def _read(self, answer: httpx.Response, data: bytes, request: ImageRequest) -> ImageResult:
         try:
@@ -186,11 +221,14 @@ class ImageClient:
             found = None
         found = found if isinstance(found, dict) else {}
         if answer.status_code != 200 or (found.get("code") and "output" not in found):
-            code, message = _text(found, "code"), self._clean(_text(found, "message"))
+            code, message = self._clean(_text(found, "code")[:80]), self._clean(_text(found, "message"))
+            message = message or f"{self.endpoint.host} answered HTTP {answer.status_code}"
+            if answer.status_code == 401 and self.endpoint.region != "custom":
+                message += f"; the key must be one of region {self.endpoint.region}, others are refused there"
             raise error_of(
                 answer.status_code if answer.status_code != 200 else 400,
                 code,
-                message or f"{self.endpoint.host} answered HTTP {answer.status_code}",
+                message,
                 request_id=request_id_of(found),
                 retry_after_s=_retry_after_s(answer.headers),
             )
@@ -203,6 +241,7 @@ class ImageClient:
             data = fetch(
                 self._downloads,
                 url,
+                self._stalls,
                 self.endpoint.own_host,
                 max_bytes=self._max_image_bytes,
                 deadline_s=self.patience.download_s,
@@ -219,10 +258,12 @@ class ImageClient:
         return self._key.redacted(text) if self._key else text
 
 
-def _bounded(answer: httpx.Response) -> bytes:
+def _bounded(answer: httpx.Response, ends: float) -> bytes:
     data = bytearray()
     for piece in answer.iter_raw():
         data += piece
+        if time.monotonic() > ends:
+            raise AnswerError("the answer did not arrive in time")
         if len(data) > MAX_ANSWER_BYTES:
             raise AnswerError(f"an answer of more than {MAX_ANSWER_BYTES:,} bytes")
     return bytes(data)

@@ -11,16 +11,15 @@ import ipaddress
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from .credentials import host_and_port
-from .errors import DownloadError, TransportError
-from .request import MAX_PIXELS
+import httpx
 
-if TYPE_CHECKING:
-    import httpx
+from .errors import DownloadError, PictureGoneError, TransportError
+from .hosts import host_and_port
+from .request import MAX_PIXELS
 
 #: Largest picture read, bytes: 2048*2048 in 16 bits per channel, uncompressed, is 25 MB.
 MAX_IMAGE_BYTES = 32 << 20
@@ -49,8 +48,9 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def fetch(
-    http: httpx.Client,
+    transport: httpx.BaseTransport,
     url: str,
+    timeout: httpx.Timeout,
     own_host: str = "",
     *,
     max_bytes: int = MAX_IMAGE_BYTES,
@@ -60,11 +60,12 @@ def fetch(
     """The bytes behind a picture's URL, at most `max_bytes`.
 
     Args:
-        http: a client that follows no redirects by itself and has no credentials.
+        transport: not a client, which would log the URL with its signature.
+        timeout: of each step; `deadline_s` is of all of them.
         own_host: `host:port` of the user's base_url, which may be private.
 
     Raises:
-        DownloadError: a place that is not allowed, an HTTP error, too large, or too slow.
+        DownloadError: a place that is not allowed, an HTTP error, too large, or too slow; PictureGoneError: 404 or 410.
         TransportError: the storage is busy or failing; worth another try, as is an httpx.TransportError.
     """
     ends = time.monotonic() + deadline_s
@@ -75,12 +76,16 @@ def fetch(
             raise DownloadError(f"{shown(url)}: redirected to another host, which is refused")
         first = first or parts
         target, headers, extensions = _pinned(parts, own_host, resolver)
-        with http.stream("GET", target, headers=headers, extensions=extensions) as answer:
+        extensions = {**extensions, "timeout": timeout.as_dict()}
+        asked = httpx.Request("GET", target, headers=headers, extensions=extensions)
+        with closing(transport.handle_request(asked)) as answer:
             if answer.is_redirect and "location" in answer.headers:
                 url = urljoin(urlunsplit(parts), answer.headers["location"])
                 continue
             if answer.status_code == 429 or answer.status_code >= 500:
                 raise TransportError(f"{shown(url)}: HTTP status {answer.status_code}")
+            if answer.status_code in (404, 410):
+                raise PictureGoneError(f"{shown(url)}: HTTP status {answer.status_code}")
             if answer.status_code != 200:
                 raise DownloadError(f"{shown(url)}: HTTP status {answer.status_code}")
             return _body(answer, url, max_bytes, ends)

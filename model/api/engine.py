@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,23 @@ class Order:
 
 @dataclass(frozen=True)
 class Made:
-    """A finished picture as the bytes of a PNG file, its size in pixels, and facts (model, steps, ...) in plain JSON."""
+    """A finished picture: its size in pixels, and `encode`, which gives the bytes of its PNG file.
+
+    `encode` is called once, in another thread, while the model goes on with the next pictures.
+    """
+
+    width: int
+    height: int
+    encode: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished picture as the bytes of a PNG file, and its size in pixels."""
 
     png: bytes
     width: int
     height: int
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ImageEngine(Protocol):

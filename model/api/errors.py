@@ -133,6 +133,10 @@ class DownloadError(ApiError):
     code, http_status = "DownloadFailed", 502
 
 
+class PictureGoneError(DownloadError):
+    """The picture's place says that it is not there (any more)."""
+
+
 class SpendCapError(ApiError):
     """The next request could cost more than is left under the cap."""
 

@@ -1,22 +1,36 @@
-"""`dashscope:z-image-turbo` as an engine, for whatever takes pictures from a generator named by a string."""
+"""`dashscope:z-image-turbo` as a generator: the same requests and pictures as a model of this machine."""
 
 from __future__ import annotations
 
 import io
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
+from PIL import Image
+
+from ..errors import GenerationError
 from .credentials import endpoint_of, find_key
 from .dashscope import MODEL, ImageClient
-from .engine import Made, Order
-from .request import MAX_PIXELS, ImageRequest
+from .errors import RequestError
+from .outputs import facts, maker
+from .request import ImageRequest, check_seed
+
+if TYPE_CHECKING:
+    from ..generate import Picture
+    from ..request import Request
+    from .dashscope import Generated
 
 REGION_VARIABLE, SPEND_VARIABLE = "DASHSCOPE_REGION", "ZCURATE_MAX_SPEND_USD"
 DEFAULT_REGION, DEFAULT_MAX_SPEND_USD = "beijing", 5.0
+#: Requests under way at once at most; the service allows 120 a minute.
+MAX_CONNECTIONS = 16
 
 
 class DashScopeGenerator:
-    """An `ImageEngine` that asks DashScope, one request per order.
+    """Asks DashScope for pictures. What they may cost together is bounded; see `ImageClient.max_spend_usd`.
 
     Args:
         model: `z-image-turbo`, the only name the service knows.
@@ -27,9 +41,6 @@ class DashScopeGenerator:
         ValueError: another model, or a cap that is no number.
         ApiError: no key, or an unknown region.
     """
-
-    multiple_px = 1
-    sides_px = (1, MAX_PIXELS)
 
     def __init__(
         self,
@@ -50,30 +61,56 @@ class DashScopeGenerator:
         """For fingerprints; nothing here can check what a service serves."""
         return f"dashscope:{self.name} (unverified)"
 
-    def generate(self, orders: Sequence[Order]) -> list[Made]:
-        """Pictures of `orders` as PNG. Raises ApiError at the first that fails."""
-        return [self._one(order) for order in orders]
+    @property
+    def spent_usd(self) -> float:
+        """List price of what was asked for so far."""
+        return self._client.spent_usd
 
-    def _one(self, order: Order) -> Made:
-        done = self._client.generate(ImageRequest(order.prompt, f"{order.width}*{order.height}", order.seed))
-        picture = done.picture
-        facts = {"model": done.model, "region": done.region, "request_id": done.result.request_id}
-        png = picture.data if picture.suffix == ".png" else _as_png(picture.data)
-        return Made(png, picture.width, picture.height, facts)
+    def close(self) -> None:
+        self._client.close()
+
+    def generate(self, requests: Sequence[Request], batch: int = 1) -> Iterator[Picture]:
+        """Pictures in the order of the requests, `batch` of them asked for at once.
+
+        Settings are the service's own: `request.settings` has no effect.
+
+        Raises:
+            GenerationError: a negative prompt, references or a start picture, before anything is sent.
+            ApiError: a size, seed or prompt the service does not take, before anything is sent; or its refusal.
+        """
+        asked = [_asked(request) for request in requests]
+        with ThreadPoolExecutor(min(max(batch, 1), MAX_CONNECTIONS), thread_name_prefix="dashscope") as pool:
+            for start in range(0, len(asked), max(batch, 1)):
+                chunk = slice(start, start + max(batch, 1))
+                done = pool.map(self._client.generate, asked[chunk])
+                for request, one in zip(requests[chunk], done, strict=True):
+                    yield _picture(request, one, self.identity)
 
 
-def _as_png(data: bytes) -> bytes:
-    from PIL import Image
+def _asked(request: Request) -> ImageRequest:
+    if request.references or request.start is not None:
+        raise GenerationError(f"{MODEL} makes pictures from text alone: no references, no start picture")
+    if request.negative:
+        raise GenerationError(f"{MODEL} takes no negative prompt: say what you want in the prompt")
+    width, height = request.size
+    return ImageRequest(request.prompt, f"{width}*{height}", check_seed(request.seed))
 
-    with Image.open(io.BytesIO(data)) as image:
-        out = io.BytesIO()
-        image.convert("RGB").save(out, "PNG")
-    return out.getvalue()
+
+def _picture(request: Request, done: Generated, identity: str) -> Picture:
+    from ..generate import Picture
+
+    with Image.open(io.BytesIO(done.picture.data)) as image:
+        pixels = image.convert("RGB")
+    made = {"model": identity, "seed": request.seed, "software": maker(done)}
+    return Picture(pixels, request, facts(done) | made)
 
 
 def _cap(environment: Mapping[str, str]) -> float:
     text = environment.get(SPEND_VARIABLE, "").strip()
     try:
-        return float(text) if text else DEFAULT_MAX_SPEND_USD
+        cap = float(text) if text else DEFAULT_MAX_SPEND_USD
     except ValueError as e:
         raise ValueError(f"{SPEND_VARIABLE}={text!r} is no number of USD") from e
+    if not (math.isfinite(cap) and cap >= 0):
+        raise RequestError(f"{SPEND_VARIABLE}={text!r} must be 0 or more USD")
+    return cap

@@ -9,8 +9,8 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from .credentials import is_loopback
 from .errors import ApiError, HostError, KeyRefusedError
+from .hosts import host_of, is_loopback
 from .wire import error_body
 
 Message = MutableMapping[str, Any]
@@ -89,16 +89,3 @@ class Guard:
         except ValueError:
             return False
         return not self._local
-
-
-def host_of(value: str) -> str | None:
-    """The host of a Host header, lower case, without port and brackets; None if it is malformed."""
-    host, _, port = value.rpartition(":") if not value.endswith("]") and ":" in value else (value, "", "")
-    if port and not (port.isascii() and port.isdigit() and len(port) <= 5):
-        return None
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        return None
-    allowed = host and all(c.isascii() and (c.isalnum() or c in "-._:%") for c in host)
-    return host.lower() if allowed else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from PIL import Image
 
@@ -60,4 +61,4 @@ class LocalEngine:
             enlarged = picture.image.resize(size, Image.Resampling.BICUBIC)
             record = picture.record | {"width": size[0], "height": size[1], "enlarged_from": drawn}
             picture = replace(picture, image=enlarged, record=record)
-        return Made(marked_bytes(picture.image, picture.record), *size, picture.record)
+        return Made(*size, partial(marked_bytes, picture.image, picture.record))

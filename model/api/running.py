@@ -7,10 +7,12 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import uvicorn
 
+from .connection import Connection
 from .engine import Enhancer, ImageEngine
 from .server import create_app
 from .settings import Settings
@@ -32,6 +34,10 @@ class ApiServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 self.app,
+                http=partial(Connection, head_s=settings.head_s, stall_s=settings.stall_s),
+                ws="none",
+                # Behind a proxy, `public_url` says what the server is called.
+                proxy_headers=False,
                 log_config=None,
                 # Paths of pictures are secrets.
                 access_log=False,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from ..errors import ModelError
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 PATH = "/api/v1" + SERVICE_PATH
 #: nginx's status for a client that went away; it only shows in metrics.
 _GONE = 499
+_PIECE_BYTES = 256 << 10
 _T = TypeVar("_T")
 
 
@@ -62,11 +64,14 @@ def create_app(engine: ImageEngine, settings: Settings, enhancer: Enhancer | Non
 
     @app.get("/images/{name}")
     async def image(name: str) -> Response:
-        path = await asyncio.to_thread(app.state.service.store.path, name)
-        if path is None:
+        file = await asyncio.to_thread(app.state.service.store.open, name)
+        if file is None:
             return _refused(NotFoundError("no such picture, or it has expired"), _new_id())
-        headers = {"Cache-Control": "private, max-age=3600, immutable"}
-        return FileResponse(path, media_type="image/png", headers=headers)
+        headers = {
+            "Cache-Control": "private, max-age=3600, immutable",
+            "Content-Length": str(os.fstat(file.fileno()).st_size),
+        }
+        return StreamingResponse(_pieces(file), media_type="image/png", headers=headers)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -98,6 +103,12 @@ def create_app(engine: ImageEngine, settings: Settings, enhancer: Enhancer | Non
         return _refused(ServiceError("the server failed on this request; its log says why"), _new_id())
 
     return app
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    with file:
+        while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+            yield piece
 
 
 async def _generation(request: Request, service: Service) -> Response:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from .credentials import TOKEN_VARIABLE, is_loopback
+from .credentials import TOKEN_VARIABLE
 from .errors import RequestError
-from .guard import host_of
+from .hosts import host_of, is_loopback
 from .request import MAX_PIXELS, MAX_PROMPT_CHARS
 
 MIN_TOKEN_CHARS = 16
+_POSITIVE = (
+    *("max_pixels", "max_body_bytes", "body_s", "head_s", "stall_s", "max_admitted", "max_batch"),
+    *("max_batch_pixels", "deadline_s", "store_bytes", "store_ttl_s", "max_connections", "drain_s"),
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Settings:
         public_url: what picture URLs begin with, e.g. behind a proxy; default: the request's Host.
         max_prompt_chars, max_pixels: of one request.
         max_body_bytes, body_s: size of a request's body, and seconds until it must have arrived.
+        head_s, stall_s: until a request's head must have arrived, and how long a peer may leave what is sent unread.
         max_admitted: requests admitted and not answered; one more is told to come back (429).
         max_batch, max_batch_pixels: pictures, and their pixels, made together.
         deadline_s: from admission to answer.
@@ -41,13 +46,15 @@ class Settings:
     max_pixels: int = MAX_PIXELS
     max_body_bytes: int = 64 << 10
     body_s: float = 10.0
+    head_s: float = 15.0
+    stall_s: float = 30.0
     max_admitted: int = 256
     max_batch: int = 4
     max_batch_pixels: int = 4 * 1024 * 1024
     deadline_s: float = 120.0
     store_bytes: int = 1 << 30
     store_ttl_s: float = 3600.0
-    max_connections: int = 1024
+    max_connections: int = 512  # below the usual limit of open files
     drain_s: float = 30.0
 
     def __post_init__(self) -> None:
@@ -80,8 +87,8 @@ class Settings:
                 raise RequestError("public_url must be an http or https URL with a host and no query")
         if not 1 <= self.max_prompt_chars <= MAX_PROMPT_CHARS:
             raise RequestError(f"max_prompt_chars must be 1 to {MAX_PROMPT_CHARS:,}")
-        for name in ("max_body_bytes", "max_admitted", "max_batch", "deadline_s", "store_bytes"):
-            if getattr(self, name) <= 0:
+        for name in _POSITIVE:
+            if not getattr(self, name) > 0:
                 raise RequestError(f"{name} must be above 0")
 
     @property

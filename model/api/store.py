@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+_PREFIX, _LOCK = "zcurate-serve-", "lock"
 _NAME = re.compile(r"[A-Za-z0-9_-]{32}\.png", re.ASCII)
 
 
@@ -25,7 +30,8 @@ class _Kept:
 class ImageStore:
     """A private temporary folder of pictures. Safe to use from several threads.
 
-    When it is full, pictures that were fetched go first, then the oldest.
+    When it is full, pictures that were fetched go first, then the oldest. The folder is locked while the store is open;
+    a new store removes the folders that killed processes of the same user left behind.
 
     Args:
         max_bytes: of all pictures together.
@@ -45,7 +51,8 @@ class ImageStore:
         self._on_evict, self._clock = on_evict, clock
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}  # in order of age
-        self._folder = Path(tempfile.mkdtemp(prefix="zcurate-serve-"))  # mode 0700
+        _remove_left_behind()
+        self._folder, self._locked = _locked_folder()
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -67,8 +74,11 @@ class ImageStore:
             self._make_room(name)
         return name
 
-    def path(self, name: str) -> Path | None:
-        """The file of a picture that was kept and has not expired; counts as fetched."""
+    def open(self, name: str) -> BinaryIO | None:
+        """The open file of a picture that was kept and has not expired; counts as fetched. The caller closes it.
+
+        Open, since a picture that was fetched may be dropped at once, and a reader keeps what it has open.
+        """
         if not _NAME.fullmatch(name):
             return None
         with self._lock:
@@ -76,8 +86,13 @@ class ImageStore:
             kept = self._kept.get(name)
             if kept is None:
                 return None
+            try:
+                file = (self._folder / name).open("rb")
+            except FileNotFoundError:  # somebody cleans temporary folders
+                self._drop(name)
+                return None
             kept.fetched = True
-            return self._folder / name
+            return file
 
     def unfetched(self, within_s: float) -> int:
         """Pictures of the last `within_s` seconds that nobody has fetched yet."""
@@ -92,6 +107,7 @@ class ImageStore:
             self._kept.clear()
             self.size_bytes = 0
             shutil.rmtree(self._folder, ignore_errors=True)
+            self._locked.close()
 
     def _drop_expired(self) -> None:
         now = self._clock()
@@ -108,5 +124,30 @@ class ImageStore:
 
     def _drop(self, name: str) -> None:
         self.size_bytes -= self._kept.pop(name).size_bytes
-        # A download under way keeps the open file.
         (self._folder / name).unlink(missing_ok=True)
+
+
+def _locked_folder() -> tuple[Path, BinaryIO]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # mode 0700
+        lock = (folder / _LOCK).open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another store may have taken it for left behind before it was locked.
+        if (folder / _LOCK).exists():
+            return folder, lock
+        lock.close()
+
+
+def _remove_left_behind() -> None:
+    """Folders whose process is gone: nobody holds their lock. Others' folders and links are left alone."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                continue
+            with open(folder / _LOCK, "rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            # In use, being made, or gone already.
+            continue

@@ -108,6 +108,8 @@ def parse_answer(answer: Mapping[str, Any], request: ImageRequest) -> ImageResul
     urls = [p["image"] for p in parts if isinstance(p.get("image"), str)]
     if len(urls) != 1 or not 0 < len(urls[0]) <= _MAX_URL_CHARS:
         raise AnswerError(f"the answer has {len(urls)} picture URLs in output.choices[0], expected one")
+    if not urls[0].isascii() or not urls[0].isprintable() or " " in urls[0]:
+        raise AnswerError("the picture's URL in the answer has characters that no URL has")
     texts = [p["text"][:_MAX_TEXT_CHARS] for p in parts if isinstance(p.get("text"), str)]
     rewritten = texts[0] if texts and texts[0].strip() not in ("", request.prompt.strip()) else None
     reasoning = message.get("reasoning_content")

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from .generating import _Device, _Dtype, _Offload, _Quantize, _Tile
+
 
 def register(app: typer.Typer) -> None:
     app.command(name="serve", rich_help_panel="Model")(serve)
@@ -17,8 +19,8 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     model: Annotated[
-        str, typer.Option(help="`s3dit:DIRECTORY` of a model, or `tiny` (untrained; for trying).")
-    ],
+        str, typer.Option(help="`s3dit:DIR`; `s3dit:tiny`: untrained, for trying.")
+    ] = "s3dit:tiny",
     host: Annotated[
         str, typer.Option(help="Address to bind. Others than this machine's demand ZCURATE_SERVE_TOKEN.")
     ] = "127.0.0.1",
@@ -47,13 +49,18 @@ def serve(
     ] = 120.0,
     store_mb: Annotated[int, typer.Option(min=1, help="Finished pictures kept for fetching.")] = 1024,
     store_ttl: Annotated[float, typer.Option(min=1, help="Seconds a picture can be fetched.")] = 3600.0,
+    device: _Device = "auto",
+    dtype: _Dtype = "auto",
+    quantize: _Quantize = None,
+    offload: _Offload = None,
+    vae_tile: _Tile = None,
 ) -> None:
     """Serve a model over HTTP in DashScope's form: the same client works with `base_url` pointing here.
 
     POST /api/v1/services/aigc/multimodal-generation/generation; GET /health, /ready, /metrics. With ZCURATE_SERVE_TOKEN
     set, requests need it as bearer token. SIGTERM finishes what is under way.
 
-    Example: `zcurate serve --model tiny --port 8000`
+    Example: `zcurate serve --port 8000`
     """
     from ..serving import ServeOptions
     from ..serving import serve as run
@@ -71,8 +78,15 @@ def serve(
         "store_bytes": store_mb << 20,
         "store_ttl_s": store_ttl,
     }
+    runtime = {
+        "device": device,
+        "dtype": dtype,
+        "quantize": quantize,
+        "offload": offload,
+        "vae_tile_px": vae_tile,
+    }
     run(
-        ServeOptions(model, served_name, enhancer, settings),
+        ServeOptions(model, served_name, enhancer, runtime, settings),
         lambda url, name: print(f"serving {name} on {url}", flush=True),
     )
 
@@ -87,7 +101,7 @@ def image_generate(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="File; default: OUTPUT_DIR (or `output`)/ai-image-zimage-turbo/images/REQUEST_ID.png."
+            help="File (.png, .jpg, .webp); default: OUTPUT_DIR (or `output`)/ai-image-zimage-turbo/images/REQUEST_ID.png."
         ),
     ] = None,
     print_response: Annotated[

@@ -1,4 +1,4 @@
-"""An engine without a model: gradients and waves that depend on prompt, size and seed alone. Fast and deterministic."""
+"""An engine without a model: noise that depends on prompt, size and seed alone. Fast and deterministic."""
 
 from __future__ import annotations
 
@@ -41,11 +41,13 @@ def _draw(order: Order) -> Made:
         raise MemoryShortError("out of memory: take a smaller size")
     digest = hashlib.sha256(f"{order.prompt}\0{order.seed}".encode()).digest()
     rng = np.random.default_rng(list(digest))
-    a, b, c, d = rng.uniform(1, 7, 4)
-    x = np.linspace(0, 1, order.width, dtype=np.float32)
-    y = np.linspace(0, 1, order.height, dtype=np.float32)[:, None]
-    planes = [np.sin(a * x + b * y + k) * np.cos(c * y - d * x + k) for k in rng.uniform(0, 6, 3)]
-    rgb = np.uint8(np.clip(np.stack(planes, -1) * 127 + 128, 0, 255))
-    out = io.BytesIO()
-    Image.fromarray(rgb).save(out, "PNG", compress_level=1)
-    return Made(out.getvalue(), order.width, order.height, {"model": "procedural"})
+    rgb = rng.integers(0, 256, (order.height, order.width, 3), np.uint8)
+
+    def encode() -> bytes:
+        if "unencodable" in order.prompt:
+            raise ZeroDivisionError("secret detail of the encoder")
+        out = io.BytesIO()
+        Image.fromarray(rgb).save(out, "PNG", compress_level=0)
+        return out.getvalue()
+
+    return Made(order.width, order.height, encode)

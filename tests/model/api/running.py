@@ -46,3 +46,13 @@ class RunningServer:
         """The real client, pointed here as by a request's base_url."""
         endpoint = endpoint_of(self.url, "beijing")
         return ImageClient(endpoint, Secret(token) if token else None, self.engine.name, patience)
+
+
+def until(condition: Any, tries: int = 2000) -> None:
+    """Waits for a state of another thread; each try is a request's worth of time."""
+    pause = threading.Event()
+    for _ in range(tries):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("the state was not reached")

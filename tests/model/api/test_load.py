@@ -24,7 +24,7 @@ from .running import IMPATIENT
 
 ROOT = Path(__file__).parents[3]
 CLIENTS = 200
-STORE_BYTES = 32 << 20
+STORE_BYTES = 24 << 20
 PATIENT = replace(IMPATIENT, read_s=150.0, download_s=60.0)
 
 
@@ -40,7 +40,7 @@ def round_of(client: ImageClient, number: int) -> list[Generated]:
     together = threading.Barrier(CLIENTS)
 
     def one(i: int) -> Generated:
-        size = ("512*512", "768*512")[i % 2]
+        size = ("512*512", "528*512")[i % 2]
         together.wait(60)
         return client.generate(ImageRequest(f"picture {i} of round {number}", size, seed=i))
 
@@ -56,7 +56,7 @@ def test_200_clients_at_once_are_all_served_with_their_own_pictures_in_bounded_m
         first = round_of(client, 0)
         after_first = server.memory_info().rss
         made_bytes = sum(len(done.picture.data) for done in first)
-        for number in (1, 2, 3):
+        for number in (1, 2):
             assert len(round_of(client, number)) == CLIENTS
             made_bytes += sum(len(done.picture.data) for done in first)
         growth = server.memory_info().rss - after_first
@@ -66,9 +66,9 @@ def test_200_clients_at_once_are_all_served_with_their_own_pictures_in_bounded_m
     engine = ProceduralEngine()
     for i, done in enumerate(first):
         order = Order(f"picture {i} of round 0", done.request.width, done.request.height, i)
-        assert done.picture.data == engine.generate([order])[0].png
+        assert done.picture.data == engine.generate([order])[0].encode()
     text = httpx.get(f"{url}/metrics").text
-    assert f'zcurate_requests_total{{code="200"}} {4 * CLIENTS}.0' in text
+    assert f'zcurate_requests_total{{code="200"}} {3 * CLIENTS}.0' in text
     assert "zcurate_requests_in_flight 0.0" in text
     kept = next(line for line in text.splitlines() if line.startswith("zcurate_store_bytes "))
     assert float(kept.split()[1]) <= STORE_BYTES < made_bytes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -30,7 +29,7 @@ from zcurate.model.api.server import PATH
 from zcurate.model.api.settings import Settings
 
 from .procedural import ProceduralEngine
-from .running import IMPATIENT, RunningServer
+from .running import IMPATIENT, RunningServer, until
 
 TOKEN = "a-token-of-some-length"
 
@@ -384,16 +383,16 @@ def test_an_order_that_breaks_the_engine_breaks_no_other():
     engine = ProceduralEngine()
     engine.gate.clear()
     once = replace(IMPATIENT, attempts=1)
-    prompts = ["fine", "crash", "too much memory", "also fine"]
+    prompts = ["fine", "crash", "too much memory", "unencodable", "also fine"]
     with (
         RunningServer(engine) as server,
-        ThreadPoolExecutor(5) as pool,
+        ThreadPoolExecutor(6) as pool,
         server.client(patience=once) as client,
     ):
         first = pool.submit(client.generate, ImageRequest("first", "512*512"))
         assert engine.entered.wait(20)
         futures = [pool.submit(client.generate, ImageRequest(p, "512*512")) for p in prompts]
-        until(lambda: server.service._batcher.waiting == 4)
+        until(lambda: server.service._batcher.waiting == 5)
         engine.gate.set()
         assert first.result(30).picture
         assert futures[0].result(30).picture
@@ -402,7 +401,10 @@ def test_an_order_that_breaks_the_engine_breaks_no_other():
         assert "secret detail" not in str(caught.value)
         with pytest.raises(ServiceError, match="smaller size"):
             futures[2].result(30)
-        assert futures[3].result(30).picture
+        with pytest.raises(ServiceError, match="encoded") as caught:
+            futures[3].result(30)
+        assert "secret detail" not in str(caught.value)
+        assert futures[4].result(30).picture
 
 
 def test_prompt_extend_draws_the_rewritten_prompt_and_tells_it():
@@ -468,13 +470,3 @@ def test_metrics_add_up():
         assert metric(server, "zcurate_requests_in_flight") == 0
         assert metric(server, "zcurate_queue_length") == 0
         assert metric(server, "zcurate_store_bytes") == server.service.store.size_bytes > 0
-
-
-def until(condition: Any, tries: int = 2000) -> None:
-    """Waits for a state of another thread; each try is a request's worth of time."""
-    pause = threading.Event()
-    for _ in range(tries):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("the state was not reached")
