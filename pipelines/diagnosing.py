@@ -143,8 +143,21 @@ def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
     found = ranked(concepts, tallies, o.plan, weights)
     found = [replace(f, pictures=tuple(_failing(f.concept.name, judged))) for f in found]
     if o.dataset:
-        found = explained(found, TrainingData(o.dataset), judged, o)
+        literal: dict[str, list[bool]] = {}
+        for one in judged:
+            if one.row["literal"] is not None:
+                literal.setdefault(one.row["concept"], []).append(one.row["literal"])
+        judging = _claims_judging(o) if o.judge.get("verifier") or o.judge.get("engine") else None
+        found = explained(found, TrainingData(o.dataset), literal, o.out / "claimed", judging)
     return found
+
+
+def _claims_judging(o: Options) -> Callable[[Path], Mapping[str, bool | None]]:
+    def judging(folder: Path) -> Mapping[str, bool | None]:
+        rows = judged_pictures(folder, o.out / "claimed_dataset", o.judge, o.engine, o.address)
+        return {one.picture: one.row["passes"] for one in rows}
+
+    return judging
 
 
 def _concepts(o: Options) -> list[Concept]:

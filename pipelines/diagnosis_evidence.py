@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from zcurate.curation.active.causes import Evidence, Rules, cause_of
+from zcurate.curation.active.causes import BAD_DATA, Evidence, Rules, cause_of
 from zcurate.curation.active.choosing import Concept
-from zcurate.curation.active.judging import judge
 from zcurate.curation.active.prompting import naming
 from zcurate.curation.active.ranking import Finding
 from zcurate.curation.active.testing import FAILS, PASSES
+from zcurate.curation.errors import SampleError
+from zcurate.curation.store import read_sources
 
-from .element_checkers import verifier_of
+from .context import StageContext
+from .probe_pictures import slug
 from .view import View, open_view
-
-if TYPE_CHECKING:
-    from .diagnosing import Judged, Options
 
 #: Samples of a concept whose pictures are checked, at most; and of all concepts that pass, together.
 CHECKED = 40
 BASE_CHECKED = 200
+#: Samples of a poisoned concept that are all checked, at most; and shown of any concept.
+MOST_LISTED = 5_000
+NEIGHBORS = 8
+_PLACE = ("source", "uri", "container", "member", "offset", "length")
 #: Columns in which samples name what they show, and whether they hold lists.
 _TEXTS = ("samples.text", "captions.en_tags", "captions.zh_tags", "captions.en_short", "captions.zh_short")
 #: As search calls a sample of low quality; see `search_batch.LOW_QUALITY`.
@@ -75,19 +81,22 @@ class TrainingData:
                 self._by_text.setdefault(row.text, []).append(i)
         return sorted(i for text in naming(concept, self._by_text) for i in self._by_text[text])
 
-    def checked(self, concept: Concept, rows: Sequence[int], checkers: Sequence[Any]) -> tuple[int, int]:
-        """(pictures checked, pictures that do not show the concept) of rows; those nobody can tell count nowhere."""
-        from zcurate.curation.profile.decode import decode
-
-        from .stages.judge import Asked
-
-        asked = Asked(concept.name, concept.name, ())
-        told = wrong = 0
-        for data in self._originals([self.rows[i].sample_id for i in rows]):
-            passes = judge(decode(data).rgb, asked.prompt, asked.claims, checkers, asked.matters).passes
-            told += passes is not None
-            wrong += passes is False
-        return told, wrong
+    def write(self, concept: Concept, rows: Sequence[int], folder: Path) -> dict[str, bytes]:
+        """Original bytes of samples, each with the concept as what it is to be judged by. Returns file -> sample id."""
+        ids = [self.rows[i].sample_id for i in rows]
+        where = folder / slug(concept.name)
+        where.mkdir(parents=True, exist_ok=True)
+        there = {p.stem: p for p in where.iterdir() if p.suffix != ".json" and not p.name.startswith(".")}
+        missing = [i for i in ids if i.hex() not in there]
+        for sample_id, (name, data) in self._originals(missing).items():
+            path = where / f"{sample_id.hex()}{Path(name).suffix.lower() or '.img'}"
+            sidecar = {"prompt": concept.name, "concept": concept.name}
+            path.with_suffix(".json").write_text(json.dumps(sidecar, ensure_ascii=False), encoding="utf-8")
+            part = path.with_name(f".{path.name}.part")
+            part.write_bytes(data)
+            os.replace(part, path)
+            there[sample_id.hex()] = path
+        return {f"{where.name}/{there[i.hex()].name}": i for i in ids if i.hex() in there}
 
     def content_ids(self) -> set[bytes]:
         """Of all files that were profiled, dropped ones included; empty without a profile."""
@@ -102,69 +111,112 @@ class TrainingData:
 
     def examples(self, concept: Concept, count: int) -> list[tuple[str, bytes]]:
         """(sample id in hex, original bytes) of a few samples that name the concept."""
-        ids = [self.rows[i].sample_id for i in _spread(self.claiming(concept), count)]
-        return [(i.hex(), data) for i, data in zip(ids, self._originals(ids), strict=True)]
+        ids = [self.rows[i].sample_id for i in spread(self.claiming(concept), count)]
+        return [(i.hex(), data) for i, (_, data) in self._originals(ids).items()]
 
-    def _originals(self, ids: Sequence[bytes]) -> list[bytes]:
-        from zcurate.curation.store import read_sources
-
-        from .context import StageContext
-
-        columns = ["source", "uri", "container", "member", "offset", "length"]
+    def _originals(self, ids: Sequence[bytes]) -> dict[bytes, tuple[str, bytes]]:
+        """Sample id -> (file name, bytes), of those that can be read, in the order given."""
+        if not ids:
+            return {}
         blobs = StageContext(sources=read_sources(self.view.dataset)).blobs()
         wanted, found = set(ids), {}
-        for _, table in self.view.tables([f"samples.{c}" for c in columns]):
+        for _, table in self.view.tables([f"samples.{c}" for c in _PLACE]):
             for row in table.to_pylist():
                 if row["sample_id"] in wanted and row["live"]:
-                    found[row["sample_id"]] = blobs.read(*(row[f"samples.{c}"] for c in columns))
-        return [found[i] for i in ids]
+                    try:
+                        data = blobs.read(*(row[f"samples.{c}"] for c in _PLACE))
+                    except SampleError:
+                        continue
+                    found[row["sample_id"]] = (row["samples.member"] or row["samples.uri"], data)
+        return {i: found[i] for i in ids if i in found}
+
+
+Judging = Callable[[Path], Mapping[str, bool | None]]
 
 
 def explained(
-    findings: Sequence[Finding], data: TrainingData, judged: Sequence[Judged], o: Options
+    findings: Sequence[Finding],
+    data: TrainingData,
+    literal: Mapping[str, Sequence[bool]],
+    folder: Path,
+    judging: Judging | None,
 ) -> list[Finding]:
-    """Findings with causes and the samples behind them, for those that fail."""
-    checkers = [verifier_of(o.judge["verifier"])] if o.judge.get("verifier") else []
+    """Findings with causes and the samples behind them, for those that fail.
+
+    Samples that say they show a poisoned concept and do not are listed in `wrong/CONCEPT.txt` beside `folder`, for
+    `zcurate prune --ids`.
+
+    Args:
+        literal: concept -> of its failing pictures, whether each shows the parts of the name.
+        folder: for the samples that are checked.
+        judging: verdicts on what lies in a folder, file -> passes; None where nobody can tell.
+    """
     passing = [f.concept for f in findings if f.status == PASSES]
+    failing = [f.concept for f in findings if f.status == FAILS]
+    passes = {c.name for c in passing}
     usual = float(median([c.samples for c in passing])) if passing else 0.0
-    base_checked = base_wrong = 0
-    if checkers:
-        each = max(1, BASE_CHECKED // max(1, len(passing)))
-        for concept in passing:
-            told, wrong = data.checked(concept, _spread(data.claiming(concept), each), checkers)
-            base_checked, base_wrong = base_checked + told, base_wrong + wrong
-    passes = {f.concept.name for f in findings if f.status == PASSES}
     lows = [r.low_quality for r in data.rows if r.low_quality is not None]
+    counts = _checked(data, passing, failing, folder, judging) if judging else {}
+    base = [counts[c.name] for c in passing if c.name in counts]
     out = []
     for finding in findings:
+        concept = finding.concept
         if finding.status != FAILS:
             out.append(finding)
             continue
-        rows = data.claiming(finding.concept)
-        checked, wrong = (
-            data.checked(finding.concept, _spread(rows, CHECKED), checkers) if checkers else (0, 0)
-        )
+        rows = data.claiming(concept)
         low = [data.rows[i].low_quality for i in rows if data.rows[i].low_quality is not None]
-        told = [j.row["literal"] for j in judged if j.row["concept"] == finding.concept.name]
-        told = [x for x in told if x is not None]
-        parts = finding.concept.parts
+        checked, wrong = counts.get(concept.name, (0, 0))
+        told = literal.get(concept.name, ())
         evidence = Evidence(
             claimed=len(rows),
-            expected=max(usual, finding.concept.prior * len(data.rows)),
+            expected=max(usual, concept.prior * len(data.rows)),
             checked=checked,
             wrong=wrong,
-            base_checked=base_checked,
-            base_wrong=base_wrong,
+            base_checked=sum(c for c, _ in base),
+            base_wrong=sum(w for _, w in base),
             low_quality=float(np.mean(low)) if low else None,
             base_low_quality=float(np.mean(lows)) if lows else None,
             drawn_share=_drawn(data, rows),
             literal=sum(told),
             failed=len(told),
-            parts_pass=all(p in passes for p in parts) if parts else None,
+            parts_pass=all(p in passes for p in concept.parts) if concept.parts else None,
         )
-        ids = tuple(data.rows[i].sample_id.hex() for i in _spread(rows, 8))
+        ids = tuple(data.rows[i].sample_id.hex() for i in spread(rows, NEIGHBORS))
         out.append(replace(finding, cause=cause_of(evidence, Rules()), neighbors=ids))
+    if judging:
+        _list_wrong(data, [f.concept for f in out if f.cause and f.cause.name == BAD_DATA], folder, judging)
     return out
+
+
+def _checked(
+    data: TrainingData, passing: Sequence[Concept], failing: Sequence[Concept], folder: Path, judging: Judging
+) -> dict[str, tuple[int, int]]:
+    """Concept -> (samples told, samples that do not show it), of a few of each; those nobody can tell count nowhere."""
+    each = max(1, BASE_CHECKED // max(1, len(passing)))
+    files: dict[str, list[str]] = {}
+    for concepts, most in ((passing, each), (failing, CHECKED)):
+        for concept in concepts:
+            files[concept.name] = list(data.write(concept, spread(data.claiming(concept), most), folder))
+    if not any(files.values()):
+        return {}
+    verdicts = judging(folder)
+    return {
+        name: (sum(verdicts.get(f) is not None for f in mine), sum(verdicts.get(f) is False for f in mine))
+        for name, mine in files.items()
+    }
+
+
+def _list_wrong(data: TrainingData, concepts: Sequence[Concept], folder: Path, judging: Judging) -> None:
+    if not concepts:
+        return
+    files = {c.name: data.write(c, data.claiming(c)[:MOST_LISTED], folder) for c in concepts}
+    verdicts = judging(folder)
+    lists = folder.parent / "wrong"
+    lists.mkdir(parents=True, exist_ok=True)
+    for name, mine in files.items():
+        wrong = [i.hex() for f, i in mine.items() if verdicts.get(f) is False]
+        (lists / f"{slug(name)}.txt").write_text("".join(f"{i}\n" for i in wrong), encoding="utf-8")
 
 
 def _drawn(data: TrainingData, rows: Sequence[int]) -> float | None:
@@ -174,7 +226,7 @@ def _drawn(data: TrainingData, rows: Sequence[int]) -> float | None:
     return float(np.mean(own) / np.mean(weights)) if own and weights and np.mean(weights) > 0 else None
 
 
-def _spread(rows: Sequence[int], most: int) -> list[int]:
+def spread(rows: Sequence[int], most: int) -> list[int]:
     """At most so many, evenly over all."""
     if len(rows) <= most:
         return list(rows)

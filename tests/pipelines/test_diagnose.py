@@ -161,6 +161,14 @@ def test_causes_are_found_in_the_training_data(zcurate, tmp_path):
     }
     assert {f["concept"]["name"]: f["concept"]["samples"] for f in found["findings"]}["blue star"] == 1
     assert all(f["neighbors"] for f in found["findings"])
+    # What is wrong is listed for pruning, and nothing else.
+    (listed,) = (tmp_path / "d" / "wrong").iterdir()
+    assert len(listed.read_text().split()) == 40
+    code, out, err = zcurate(
+        "prune", str(tmp_path / "ds"), "--ids", str(listed), "--reason", "no green rings", "--json"
+    )
+    assert code == 0, err
+    assert (json.loads(out)["samples"], json.loads(out)["unknown"]) == (40, 0)
 
 
 def test_the_same_command_goes_on_and_draws_nothing_twice(zcurate, tmp_path):
