@@ -76,8 +76,8 @@ class AnswerError(ValueError):
 class Parsed:
     """Attributes:
     value: the object.
-    repaired: what had to be done to read it, sorted, from: array, comma, constants, control_chars, full_width,
-        prose, reasoning, several_objects, single_quotes, unclosed, wrapped. Empty for strict JSON.
+    repaired: what had to be done to read it, sorted, from: array, comma, constants, control_chars, encoded_twice,
+        full_width, prose, reasoning, several_objects, single_quotes, unclosed, wrapped. Empty for strict JSON.
     """
 
     value: dict[str, Any]
@@ -112,7 +112,7 @@ def parse_object(text: str, finish_reason: str = "stop", keys: Sequence[str] = (
 
 
 def _finished(text: str, finish_reason: str) -> None:
-    if finish_reason in FINISHED:
+    if finish_reason.lower() in FINISHED:
         return
     if finish_reason == "content_filter":
         raise AnswerError("filtered", "the server's content filter stopped the answer")
@@ -142,6 +142,13 @@ def _whole(value: Any) -> Parsed:
         return Parsed(value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
         return Parsed(value[0], ("array",))
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            inner = _strict(value)
+        except (ValueError, RecursionError):
+            inner = None
+        if isinstance(inner, dict):
+            return Parsed(inner, ("encoded_twice",))
     raise AnswerError("not_json", f"the answer is a JSON {type(value).__name__}; one object is asked for")
 
 

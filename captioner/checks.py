@@ -12,6 +12,7 @@ from .answers import AnswerError
 from .checks_language import subjective_phrases, without_opening, wrong_language
 from .checks_lettering import claims_watermark, missing, restored, tags_with_lettering, unsupported
 from .coverage import tells_as_much
+from .fencing import without_controls
 from .refusals import refusal_in
 from .repetition import repetition_in
 from .schema import KINDS, Entity, Limits, OcrString, fold
@@ -117,10 +118,10 @@ def _typed(value: Any, name: str, kind: str) -> Any:
             value = re.split(r"[,，、;；\n]", value)
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise AnswerError("schema", "must be a list of strings", name)
-        return tuple(v.strip() for v in value if v.strip())
+        return tuple(v for v in (without_controls(v).strip() for v in value) if v)
     if not isinstance(value, str):
         raise AnswerError("schema", "must be a string", name)
-    return re.sub(r"[ \t\u3000]*\n\s*", "\n", value.strip())
+    return re.sub(r"[ \t\u3000]*\n\s*", "\n", without_controls(value).strip())
 
 
 def entities_of(value: Mapping[str, Any], in_metadata: Any, mended: Mended) -> tuple[Known, list[str]]:
@@ -143,7 +144,7 @@ def entities_of(value: Mapping[str, Any], in_metadata: Any, mended: Mended) -> t
     for item in _list(value, "entities"):
         if not isinstance(item, dict):
             raise AnswerError("schema", "every entity must be an object", "entities")
-        en, zh = (str(item.get(k) or "").strip()[:120] for k in ("en", "zh"))
+        en, zh = (without_controls(str(item.get(k) or "")).strip()[:120] for k in ("en", "zh"))
         if not en and not zh:
             continue
         source = item.get("source") if item.get("source") in SOURCES else "visual"

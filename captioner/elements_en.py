@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from . import elements_words_en as w
 from .elements_draft import Draft, Link, Piece, Thing
-from .elements_phrases_en import NounPhrase, clause_verb, noun_phrase, starts_phrase
+from .elements_phrases_en import NounPhrase, clause_verb, material_phrase, noun_phrase, starts_phrase
 from .elements_picture_en import frame_place, match, medium, names_frame, piece_of, style_of, style_phrase
 from .elements_tokens_en import QUOTE, tokenize, verb_form
 
@@ -304,7 +304,12 @@ class _Reader:
         subject = self.last if subject is None else subject
         after = self.tokens[i + 1].low if i + 1 < len(self.tokens) else ""
         if base == "make" and after in ("of", "from", "out"):
-            return self._material(i + 1, subject)
+            made, start, stop = material_phrase(self.prompt, self.tokens, i + 1)
+            if made is None or subject is None:
+                return start
+            self.draft.things[subject].traits.append(made)
+            self.joined = ""
+            return stop
         if (kind == "ed" and after == QUOTE) or base in ("read", "say", "spell", "state") or base == "label":
             piece = Piece(base, token.text, token.start, token.end)
             self._wait("action", piece, subject)
@@ -318,22 +323,6 @@ class _Reader:
         self.copula = False
         self.joined = ""
         return i + 1
-
-    def _material(self, i: int, subject: int | None) -> int:
-        while i < len(self.tokens) and self.tokens[i].low in ("of", "from", "out", "entirely", "completely"):
-            i += 1
-        phrase = (
-            noun_phrase(self.tokens, i) if i < len(self.tokens) and starts_phrase(self.tokens, i) else None
-        )
-        if phrase is None or subject is None:
-            return i
-        first, last = self.tokens[phrase.start], self.tokens[phrase.stop - 1]
-        text = self.prompt[first.start : last.end]
-        self.draft.things[subject].traits.append(
-            Piece(f"made of {text.lower()}", text, first.start, last.end)
-        )
-        self.joined = ""
-        return phrase.stop
 
     def _relation(self, i: int) -> int:
         found = match(self.tokens, i, w.RELATIONS)

@@ -279,3 +279,15 @@ def _is_thing(tokens: Sequence[Token], color: Token) -> bool:
         k -= 1
     before = tokens[k - 1].low if k else ""
     return before in w.DETERMINERS or before == "of" or is_adjective(before)
+
+
+def material_phrase(prompt: str, tokens: Sequence[Token], i: int) -> tuple[Piece | None, int, int]:
+    """`of wood` after `made`: what a thing is made of, and where that starts and stops; None where no phrase follows."""
+    while i < len(tokens) and tokens[i].low in ("of", "from", "out", "entirely", "completely"):
+        i += 1
+    phrase = noun_phrase(tokens, i) if i < len(tokens) and starts_phrase(tokens, i) else None
+    if phrase is None:
+        return None, i, i
+    first, last = tokens[phrase.start], tokens[phrase.stop - 1]
+    text = prompt[first.start : last.end]
+    return Piece(f"made of {text.lower()}", text, first.start, last.end), i, phrase.stop

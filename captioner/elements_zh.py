@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from . import elements_words_zh as z
 from .elements_draft import Draft, Link, Piece, Thing
 from .elements_nouns_zh import split_material, trusted_noun
+from .elements_opening_zh import Opening, piece_of
+from .elements_picture_zh import medium, on_framing, on_style, style
+from .elements_places_zh import in_place, on_frame, on_place, on_zai, put
 from .elements_tokens_zh import Token, tokenize
 
-
-@dataclass
-class _Opening:
-    """What came before a noun and belongs to it."""
-
-    count: Piece | None = None
-    classifier: str = ""
-    colors: list[Piece] = field(default_factory=list)
-    traits: list[Piece] = field(default_factory=list)
-    owner: int | None = None
-    #: Actions and places of a relative clause, which get the noun as subject: (kind, piece, other end).
-    clause: list[tuple[str, Piece, int | None]] = field(default_factory=list)
-    texts: list[int] = field(default_factory=list)
-    negated: bool = False
-    open_count: bool = False
+#: Kinds of token that are read in modules of their own.
+_ELSEWHERE = {
+    **{"zai": on_zai, "place": on_place, "frame": on_frame},
+    **{"style": on_style, "framing": on_framing},
+}
 
 
-def _piece(token: Token, name: str | None = None) -> Piece:
-    return Piece(name if name is not None else token.value or token.text, token.text, token.start, token.end)
-
-
-class _Reader:
+class Reader:
     """State of reading: `anchor` is the subject of the clause, `last` the thing named last."""
 
     def __init__(self, prompt: str):
         self.prompt, self.tokens, self.draft = prompt, tokenize(prompt), Draft()
-        self.opening = _Opening()
+        self.opening = Opening()
         self.anchor: int | None = None
         self.last: int | None = None
         self.about: int | None = None  # what the sentence before was about
@@ -50,13 +37,14 @@ class _Reader:
 
     def read(self) -> Draft:
         for i, token in enumerate(self.tokens):
-            handler = getattr(self, f"_on_{token.kind}", None)
-            if handler:
+            if token.kind in _ELSEWHERE:
+                _ELSEWHERE[token.kind](self, i, token)
+            elif handler := getattr(self, f"_on_{token.kind}", None):
                 handler(i, token)
-        self._close_verb()
+        self.close_verb()
         return self.draft
 
-    def _next(self, i: int, skip: tuple[str, ...] = ("fill",)) -> Token | None:
+    def following(self, i: int, skip: tuple[str, ...] = ("fill",)) -> Token | None:
         return next((t for t in self.tokens[i + 1 :] if t.kind not in skip), None)
 
     # Words before a noun
@@ -68,49 +56,51 @@ class _Reader:
         o.classifier, o.open_count = token.classifier, True
         if token.classifier in z.GROUP_CLASSIFIERS and token.value == "1":
             if token.classifier != "对":
-                o.traits.append(_piece(token, z.GROUP_CLASSIFIERS[token.classifier]))
+                o.traits.append(piece_of(token, z.GROUP_CLASSIFIERS[token.classifier]))
         elif token.value != "1":
-            o.count = _piece(token)
+            o.count = piece_of(token)
 
     def _on_color(self, i: int, token: Token) -> None:
-        after = self._next(i)
+        after = self.following(i)
         ends = after is None or after.kind in ("mark", "conj", "have")
         if ends and not self.opening.open_count and self.last is not None and self._copula(i):
-            self.draft.things[self.last if self.anchor is None else self.anchor].colors.append(_piece(token))
+            self.draft.things[self.last if self.anchor is None else self.anchor].colors.append(
+                piece_of(token)
+            )
             return
-        self.opening.colors.append(_piece(token))
+        self.opening.colors.append(piece_of(token))
 
     def _on_adj(self, i: int, token: Token) -> None:
-        after = self._next(i)
+        after = self.following(i)
         ends = after is None or after.kind in ("mark", "conj")
         if ends and not self.opening.open_count and self.last is not None:
-            self.draft.things[self.last].traits.append(_piece(token))
+            self.draft.things[self.last].traits.append(piece_of(token))
             return
-        self.opening.traits.append(_piece(token))
+        self.opening.traits.append(piece_of(token))
 
     def _copula(self, i: int) -> bool:
         before = self.tokens[i - 1] if i else None
         return before is not None and before.kind in ("noun", "have", "fill", "conj", "color", "mark")
 
     def _on_no(self, i: int, token: Token) -> None:
-        self._close_verb()
-        self.opening = _Opening(negated=True)
+        self.close_verb()
+        self.opening = Opening(negated=True)
 
     # Nouns
 
     def _on_noun(self, i: int, token: Token) -> None:
         text = token.text.strip()
-        after = self._next(i, ())
+        after = self.following(i, ())
         before = self.tokens[i - 1] if i else None
         if text.endswith("风格") or (after and after.kind == "noun" and after.text.startswith("风格")):
-            self._style(token, text)
+            style(self, token, text)
             return
         if text in z.TEXT_NOUNS and self._names_lettering(before, after):
             return
         if text in z.FRAME_NOUNS and after and after.kind in ("place", "frame"):
-            self.opening = _Opening()
+            self.opening = Opening()
             return
-        if self._medium(i, token, after):
+        if medium(self, i, token, after):
             return
         if after and after.kind == "de" and text in z.MATERIALS:
             self.opening.traits.append(Piece(text, text, token.start, token.end))
@@ -125,7 +115,7 @@ class _Reader:
                 return
         trusted = trusted_noun(token, self._opened)
         if trusted is None:
-            self.opening, self.place, self.verb = _Opening(), None, None
+            self.opening, self.place, self.verb = Opening(), None, None
             return
         self._thing(i, trusted, after)
 
@@ -146,7 +136,7 @@ class _Reader:
         for k in self.opening.texts:
             if self.draft.texts[k][1] is None:
                 self.draft.texts[k] = (self.draft.texts[k][0], self.last)
-        self.opening = _Opening()
+        self.opening = Opening()
         return True
 
     def _thing(self, i: int, token: Token, after: Token | None) -> None:
@@ -171,13 +161,13 @@ class _Reader:
         else:
             self.draft.things.append(thing)
         if place_open:
-            self._in_place(i, index, after)
+            in_place(self, i, index, after)
             return
         if inner:
             self._object(index)
             return
         if owning:
-            self.opening = _Opening(owner=index)
+            self.opening = Opening(owner=index)
             if known is None and o.owner is not None and o.owner != index:
                 thing.whole, thing.bond = o.owner, "of"
             self.last = index
@@ -186,7 +176,7 @@ class _Reader:
         owned = o.owner is not None and o.owner != index and known is None
         if owned and not self.draft.things[o.owner].negated and thing.whole is None:  # type: ignore[index]
             thing.whole, thing.bond = o.owner, "of"
-        self.opening = _Opening()
+        self.opening = Opening()
         for kind, piece, other in o.clause:
             self.draft.links.append(
                 Link(kind, piece, (index,) if other is None or other == index else (index, other))
@@ -195,7 +185,7 @@ class _Reader:
             self.draft.texts[k] = (self.draft.texts[k][0], index)
         self._pendings(index, o)
 
-    def _inner(self, o: _Opening, token: Token) -> tuple[list[Piece], list[Piece]]:
+    def _inner(self, o: Opening, token: Token) -> tuple[list[Piece], list[Piece]]:
         """Colors and traits written after the clause or place began."""
         begin = (
             self.verb[0].end
@@ -220,7 +210,7 @@ class _Reader:
         self.verb = None
         self.last = index
 
-    def _pendings(self, index: int, o: _Opening) -> None:
+    def _pendings(self, index: int, o: Opening) -> None:
         thing = self.draft.things[index]
         if self.placed is not None:
             name, piece, other = self.placed
@@ -233,7 +223,7 @@ class _Reader:
             piece, subject, _ = self.verb
             self.verb = None
             if not thing.negated:
-                for one in self._acting(subject, piece):
+                for one in self.acting(subject, piece):
                     ends = (index,) if one is None or one == index else (one, index)
                     self.draft.links.append(Link("action", piece, ends))
             self.last, self.joined = index, False
@@ -242,29 +232,29 @@ class _Reader:
         self.joined = False
         self.anchor = self.last = index
 
-    def _acting(self, subject: int | None, piece: Piece) -> list[int | None]:
+    def acting(self, subject: int | None, piece: Piece) -> list[int | None]:
         return list(self.group) if subject is not None and subject in self.group else [subject]
 
     # Verbs and places
 
     def _on_verb(self, i: int, token: Token) -> None:
-        after = self._next(i)
+        after = self.following(i)
         name = token.value or token.text
         name = name.rstrip("着了") or token.text
-        self._close_verb()
+        self.close_verb()
         if self.writing is None and after and after.kind == "quote":
             self.writing, self.written = self.anchor, True
             return
         relative = self._relative(i)
         subject = self.anchor if self.anchor is not None else self.last
-        piece = _piece(token, name)
+        piece = piece_of(token, name)
         opens = relative or self.opening.open_count or self.anchor is None or self._starts_phrase(i)
         if after and after.kind == "de" and opens:
             self.opening.clause.append(("action", piece, None))
             return
         self.verb = (piece, subject, relative)
         if after is not None and after.kind == "zai":
-            self._close_verb(relative)
+            self.close_verb(relative)
 
     def _starts_phrase(self, i: int) -> bool:
         before = self.tokens[i - 1] if i else None
@@ -281,14 +271,14 @@ class _Reader:
             if token.kind == "number":
                 depth += 1
             if token.kind == "de":
-                follows = self._next(k)
+                follows = self.following(k)
                 head = self.tokens[k - 1].kind
                 if head in ("adj", "color"):
                     continue  # 穿着红色的衣服
                 return follows is not None and follows.kind in ("noun", "adj", "color") and depth == 0
         return False
 
-    def _close_verb(self, relative: bool = False) -> None:
+    def close_verb(self, relative: bool = False) -> None:
         """A verb without an object is an action all the same."""
         if self.verb is None:
             return
@@ -297,99 +287,12 @@ class _Reader:
         if inner or relative:
             self.opening.clause.append(("action", piece, None))
         elif subject is not None:
-            for one in self._acting(subject, piece):
+            for one in self.acting(subject, piece):
                 self.draft.links.append(Link("action", piece, () if one is None else (one,)))
-
-    def _on_zai(self, i: int, token: Token) -> None:
-        inner = self.opening.open_count or bool(self.opening.clause)
-        self._close_verb(inner)
-        self.place = (i, None if inner else self.anchor)
-
-    def _in_place(self, i: int, index: int, after: Token | None) -> None:
-        """`在X上`: X is where something is."""
-        assert self.place is not None
-        begin, subject = self.place
-        after = self._next(i, ("de", "fill")) if after is not None and after.kind == "de" else after
-        if after is not None and after.kind in ("place", "frame", "conj"):
-            if after.kind == "conj":
-                self.joined = True
-            self.last = index
-            self.where = index
-            return
-        piece = Piece("inside", self.prompt[self.tokens[begin].start : self.tokens[i].end],
-                      self.tokens[begin].start, self.tokens[i].end)  # fmt: skip
-        self.place = None
-        self._put(piece, subject, index, after)
-
-    def _put(self, piece: Piece, subject: int | None, where: int | None, after: Token | None) -> None:
-        """What stands at a place: the subject, the noun after 的, or what 有 or a verb brings."""
-        if self.opening.open_count or (after is not None and after.kind == "de"):
-            self.opening.clause.append(("spatial", piece, where))
-        elif subject is not None and subject != where:
-            for one in self._acting(subject, piece):
-                if one is not None:
-                    self.draft.links.append(Link("spatial", piece, (one,) if where is None else (one, where)))
-            self.last = subject
-        else:
-            self.placed = (piece.name, piece, where)
-
-    def _on_place(self, i: int, token: Token) -> None:
-        after = self._next(i, ("fill",))
-        begins = self.tokens[self.place[0]].start if self.place else token.start
-        piece = Piece(token.value, self.prompt[begins : token.end], begins, token.end)
-        if self.place is not None:
-            _, subject = self.place
-            self.place = None
-            where, self.where = self.where, None
-            if where is None and token.text in z.FRAME_PLACES:
-                piece = Piece(z.FRAME_PLACES[token.text], piece.text, piece.start, piece.end)
-            self._put(piece, subject, where, after)
-            return
-        self._close_verb()
-        before = self.tokens[i - 1] if i else None
-        noun_before = before is not None and before.kind in ("noun", "de") and self.last is not None
-        if not noun_before:
-            self._frame(token, after)
-            return
-        where = self.last
-        start = self.draft.things[where].piece.start if where is not None else token.start
-        piece = Piece(token.value, self.prompt[start : token.end], start, token.end)
-        if after is not None and after.kind == "de":
-            self.opening = _Opening(clause=[("spatial", piece, where)])
-            self.anchor = None
-        elif after is not None and after.kind == "writing":
-            self.anchor = where
-        else:
-            self.placed = (piece.name, piece, where)
-            self.opening.owner = None
-
-    def _on_frame(self, i: int, token: Token) -> None:
-        if self.place is not None or (i and self.tokens[i - 1].kind in ("noun", "de") and token.text in z.PLACES
-                                      and self.last is not None and not self._frame_noun_before(i)):  # fmt: skip
-            self._on_place(
-                i, Token("place", token.text, token.start, token.end, z.PLACES.get(token.text, token.value))
-            )
-            return
-        self._frame(token, self._next(i))
-
-    def _frame_noun_before(self, i: int) -> bool:
-        k = i - 1
-        while k >= 0 and self.tokens[k].kind in ("de", "fill"):
-            k -= 1
-        return k >= 0 and self.tokens[k].text in z.FRAME_NOUNS
-
-    def _frame(self, token: Token, after: Token | None) -> None:
-        """A place in the picture itself: `左边是一只猫`, `背景是雪山`."""
-        self._close_verb()
-        name = z.FRAME_PLACES.get(token.text)
-        if name is None:
-            return
-        self.opening = _Opening()
-        self.placed = (name, Piece(name, token.text, token.start, token.end), None)
 
     def _on_have(self, i: int, token: Token) -> None:
         before = self.tokens[i - 1] if i else None
-        self._close_verb()
+        self.close_verb()
         if token.text in ("是", "为", "成为", "变成"):
             return
         if self.placed is None and before is not None and before.kind == "noun" and self.last is not None:
@@ -403,12 +306,12 @@ class _Reader:
     def _on_conj(self, i: int, token: Token) -> None:
         self.joined = True
         if self.verb is not None:
-            self._close_verb()
+            self.close_verb()
 
     # Lettering
 
     def _on_writing(self, i: int, token: Token) -> None:
-        self._close_verb()
+        self.close_verb()
         if self.placed is not None:
             self.writing, self.placed = self.placed[2] if self.placed[2] is not None else self.last, None
         else:
@@ -418,7 +321,7 @@ class _Reader:
     def _on_quote(self, i: int, token: Token) -> None:
         assert token.quoted is not None
         carrier = self.writing if self.written else None
-        after = self._next(i)
+        after = self.following(i)
         index = len(self.draft.texts)
         if not self.written and after is not None and after.kind == "de":
             self.opening.texts.append(index)  # “茶”的招牌
@@ -426,75 +329,16 @@ class _Reader:
             carrier = self.placed[2] if self.placed is not None and self.placed[2] is not None else self.last
         self.draft.texts.append((token.quoted, carrier))
 
-    # The picture itself
-
-    def _on_style(self, i: int, token: Token) -> None:
-        after = self._next(i, ())
-        name = token.text
-        end = token.end
-        if after is not None and after.start == end and after.text.startswith(("风格", "风", "质感", "效果")):
-            size = next(n for n in (2, 1) if after.text[:n] in ("风格", "质感", "效果", "风"))
-            end, name = end + size, token.text
-            if after.text in ("风格", "风", "质感", "效果"):
-                self.tokens[i + 1] = Token("fill", after.text, after.start, after.end)
-        if after is not None and after.kind in ("verb",):
-            return
-        self.draft.styles.append(("style", Piece(name, self.prompt[token.start : end], token.start, end)))
-        if self.opening.classifier in z.PICTURE_CLASSIFIERS:
-            self._unpicture()
-
-    def _on_framing(self, i: int, token: Token) -> None:
-        self.draft.styles.append(("spatial", _piece(token)))
-        if self.opening.classifier in z.PICTURE_CLASSIFIERS:
-            self._unpicture()
-
-    def _style(self, token: Token, text: str) -> None:
-        name = text.removesuffix("风格") or text
-        colors = [c.text for c in self.opening.colors]
-        self.draft.styles.append(("style", Piece("".join(colors) + name, text, token.start, token.end)))
-        self.opening = _Opening()
-        if text == token.text and not text.endswith("风格"):
-            self.tokens = [
-                t if t.start != token.end else Token("fill", t.text, t.start, t.end) for t in self.tokens
-            ]
-
-    def _medium(self, i: int, token: Token, after: Token | None) -> bool:
-        """`一张…的照片`: a noun for the picture itself."""
-        text = token.text.strip()
-        framed = self.opening.classifier in z.PICTURE_CLASSIFIERS
-        ends = framed and text.endswith(tuple(m for m in z.MEDIA if len(m) > 1))
-        if text not in z.MEDIA and not ends:
-            return False
-        owned = self.opening.owner is not None or bool(self.opening.clause)
-        first = not self.draft.things
-        if not (framed or first or owned or (self.place is None and (after is None or after.kind == "mark"))):
-            return False
-        if self.placed is not None or self.verb is not None:
-            return False
-        self.draft.styles.append(("style", Piece(text, text, token.start, token.start + len(text))))
-        self._unpicture()
-        return True
-
-    def _unpicture(self) -> None:
-        """What was opened for the picture belongs to what it shows."""
-        owner = self.opening.owner
-        for kind, piece, other in self.opening.clause:
-            ends = tuple(e for e in (owner, other) if e is not None)
-            if ends:
-                self.draft.links.append(Link(kind, piece, ends))
-        self.opening = _Opening()
-        self.anchor = owner if owner is not None else self.anchor
-
     def _on_mark(self, i: int, token: Token) -> None:
         if token.text in " \t\u3000（）()《》【】[]-—·" and token.text.strip() == "" and token.text != "\n":
             return
-        self._close_verb()
+        self.close_verb()
         if self.place is not None and self.where is not None:
             piece = Piece("inside", self.prompt[self.tokens[self.place[0]].start : token.start],
                           self.tokens[self.place[0]].start, token.start)  # fmt: skip
-            self._put(piece, self.place[1], self.where, None)
+            put(self, piece, self.place[1], self.where, None)
         self.place = self.where = None
-        self.opening, self.joined, self.written, self.writing = _Opening(), False, False, None
+        self.opening, self.joined, self.written, self.writing = Opening(), False, False, None
         if token.text in "。！？；!?;\n.":
             self.about = self.anchor if self.anchor is not None else self.about
             self.anchor = self.last = self.placed = None
@@ -503,4 +347,4 @@ class _Reader:
 
 def read(prompt: str) -> Draft:
     """What Chinese rules find in a prompt."""
-    return _Reader(prompt).read()
+    return Reader(prompt).read()

@@ -18,6 +18,7 @@ _CONTROL_TOKEN = re.compile(
 )
 #: Times that tokens are looked for in what remains.
 MAX_PASSES = 6
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WITHOUT_BRACKETS = str.maketrans(dict.fromkeys("<>[]"))
 _LABEL = re.compile(r"[a-z][a-z0-9_ ]{0,40}")
 #: Format characters that carry meaning in writing: zero-width joiners shape emoji and several scripts.
@@ -44,6 +45,11 @@ def plain(text: str, max_chars: int = MAX_CHARS) -> str:
 
 def _writes(char: str) -> bool:
     return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+
+
+def without_controls(text: str) -> str:
+    """Text without control characters other than line breaks and tabs, which no picture shows and files choke on."""
+    return _CONTROL.sub("", text)
 
 
 def has_control_token(text: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .answers import AnswerError
 from .evidence import Evidence
-from .fencing import fence, has_control_token
+from .fencing import fence, has_control_token, without_controls
 from .ocr.lines import script_of
 from .packs import Prompt
 from .refusals import is_illegible_note, is_invented_lettering
@@ -106,7 +106,7 @@ def strings_of(items: Any, evidence: Evidence) -> tuple[list[OcrString], list[st
             item = {"text": item}
         if not isinstance(item, dict) or not isinstance(item.get("text"), str):
             raise AnswerError("schema", f'item {number} must be an object with a string "text"', "ocr")
-        text = item["text"].strip()
+        text = without_controls(item["text"]).strip()
         if len(text) > MAX_TEXT_CHARS:
             raise AnswerError("length", f"item {number} has {len(text)} characters", "ocr")
         if text and not evidence.has(text) and (is_illegible_note(text) or _invented(text, len(items))):

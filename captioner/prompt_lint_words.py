@@ -95,8 +95,9 @@ VIDEO = _either(
 )
 ILLUSTRATION = _either(
     r"illustration|anime|manga|cartoon|oil painting|watercolou?r|sketch|drawing|pixel art|vector|line art|3d render\w*|cgi|comic|low poly|"
-    r"concept art|ukiyo-e|digital art|logo|icon|poster|infographic",
-    "插画|动漫|漫画|卡通|油画|水彩|水墨|素描|像素|矢量|线稿|三维渲染|3D|国画|工笔|概念艺术|浮世绘|数字艺术|标志|图标|海报|信息图|版画|剪纸",
+    r"concept art|ukiyo-e|digital art|logo|icon|poster|infographic|paintings? (?:of|by|in|from|with|depicting)|painted in|gouache|acrylics?|"
+    r"engraving|etching|woodcut|linocut|fresco|ink wash|collage|clip ?art|doodle|stickers?|charcoal drawing|crayon",
+    "绘画|画作|水粉|蜡笔|涂鸦|贴纸|简笔画|插画|动漫|漫画|卡通|油画|水彩|水墨|素描|像素|矢量|线稿|三维渲染|3D|国画|工笔|概念艺术|浮世绘|数字艺术|标志|图标|海报|信息图|版画|剪纸",
 )
 PHOTOREAL = _either(
     r"photo\w*|realistic|lifelike|true[- ]to[- ]life|raw|film grain|dslr|mm|lens|shot on",

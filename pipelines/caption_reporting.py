@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from zcurate.captioner.caption_measures import CaptionedRow, measure
 from zcurate.captioner.caption_report import Tally, Thresholds
+from zcurate.captioner.checks_lettering import missing, unsupported
 from zcurate.captioner.engines import CaptionRequest
 from zcurate.captioner.known_facts import known_facts
-from zcurate.captioner.schema import ARROW_SCHEMA
+from zcurate.captioner.schema import ARROW_SCHEMA, LANGUAGES
 from zcurate.curation.errors import DatasetError
 from zcurate.curation.stage import ERROR, OK
 
@@ -30,6 +31,8 @@ MODEL, PLACEHOLDER = "model", "placeholder"
 
 _EMBEDDED = ("title", "caption", "keywords", "place", "taken_at", "creator")
 _EXAMPLES = 12
+#: Strings named per example.
+_LISTED = 8
 REVIEW_SCHEMA = pa.schema(
     [
         ("sample_id", pa.binary(16)),
@@ -51,6 +54,8 @@ class Example:
     en_long: str
     zh_long: str
     read: str
+    unquoted: tuple[str, ...] = ()  # of `read`, what a long caption does not hold
+    invented: tuple[str, ...] = ()  # quoted, and in nothing that was read or came with the picture
 
 
 @dataclass
@@ -147,7 +152,7 @@ def report(
                     found.review += 1
                     found.reasons.update(list(reasons))
                     rejected.append(_review_row(shard, row, reasons))
-                    _example(found, row, reasons)
+                    _example(found, row, reasons, known)
             if writer and rejected:
                 writer.add(rejected)
     finally:
@@ -264,22 +269,33 @@ def _review_row(shard: str, row: Mapping[str, Any], reasons: Mapping[str, float]
     return {"sample_id": row["sample_id"], "shard": shard, "key": row["samples.key"], "reasons": listed}
 
 
-def _example(found: CaptionReport, row: Mapping[str, Any], reasons: Mapping[str, float]) -> None:
+def _example(
+    found: CaptionReport,
+    row: Mapping[str, Any],
+    reasons: Mapping[str, float],
+    truth: Sequence[str] | None,
+) -> None:
     """Keeps a few rows, the worst of each test first come."""
     if len(found.examples) >= _EXAMPLES or all(
         sum(name in e.reasons for e in found.examples) >= 3 for name in reasons
     ):
         return
-    lines = " / ".join(line["text"] for line in row.get("ocr.lines") or ())
+    captioned, captions = _captioned(row, truth), row["captions"]
+    known = list(truth if truth is not None else captioned.ocr_stage or ())
+    longs = [captions.get(f"{code}_long") or "" for code in LANGUAGES]
+    allowed = [*captioned.facts.fields.values()]
+    allowed += [n for e in captions.get("entities") or () for n in (e["en"], e["zh"]) if n]
+    evidence = [*known, *(captioned.ocr_stage or ())]
     found.examples.append(
         Example(
             row["sample_id"].hex(),
             row["samples.key"] or "",
             row.get("thumbs.thumb"),
             dict(reasons),
-            row["captions"].get("en_long") or "",
-            row["captions"].get("zh_long") or "",
-            lines,
+            *longs,
+            " / ".join(captioned.ocr_stage or ()),
+            tuple(dict.fromkeys(t for text in longs if text for t in missing(text, known)))[:_LISTED],
+            tuple(dict.fromkeys(t for text in longs for t in unsupported(text, evidence, allowed)))[:_LISTED],
         )
     )
 

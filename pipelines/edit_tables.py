@@ -14,7 +14,8 @@ from zcurate.curation.store import SAMPLES, Dataset
 
 from .view import View, open_view
 
-PAIRS, VERSIONS = "_tables/pairs", "_tables/versions"
+PAIRS, VERSIONS, DESCRIPTIONS = "_tables/pairs", "_tables/versions", "_tables/descriptions"
+REFUSED, FUNNEL = "_tables/refused", "_tables/funnel"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,22 @@ class PairSet:
             return {}
         wanted = None if columns is None else list(dict.fromkeys(("key", *columns)))
         return {row["key"]: row for row in iter_rows(self.dataset.read(VERSIONS, shard, wanted))}
+
+    def descriptions(self, shard: str) -> Iterator[dict[str, Any]]:
+        """What a model told of pairs of real pictures, in three steps; none where a stage asks no model."""
+        if shard in self.dataset.index(DESCRIPTIONS).metas:
+            present = {row["pair_id"] for row in self.pairs(shard, ["pair_id"])}
+            for row in iter_rows(self.dataset.read(DESCRIPTIONS, shard)):
+                if row["pair_id"] in present:
+                    yield row
+
+    def refused(self, shard: str) -> Iterator[str]:
+        """Kinds of faults of pictures and clips that got no group, one for each."""
+        if shard in self.dataset.index(REFUSED).metas:
+            yield from self.dataset.read(REFUSED, shard, ["error_class"])["error_class"].to_pylist()
+        if shard in self.dataset.index(FUNNEL).metas:
+            errors = self.dataset.read(FUNNEL, shard, ["error"])["error"].to_pylist()
+            yield from (e.partition(":")[0] for e in errors if e)
 
     def reader(self, shard: str) -> Reader:
         columns = ["key", "uri", "offset", "length", "license"]

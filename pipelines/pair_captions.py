@@ -1,4 +1,4 @@
-"""Difference captions of pairs that carry their own edit specification: exact, and without a model."""
+"""Difference captions of stored pairs: exact where a pair carries its own edit specification, else as a model told it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zcurate.captioner.difference import Difference, DifferenceError, Instruction, PairCaption, Side
+from zcurate.captioner.difference import Difference, DifferenceError, Instruction, PairCaption, Side, inverse
 from zcurate.captioner.difference_template import ENGINE, VERSION
 from zcurate.curation.edits.phrases import merged
 from zcurate.curation.edits.spec import EditSpec, canonical
@@ -66,24 +66,49 @@ def exact_caption(
 
 
 def exact_captions(url: str) -> Iterator[tuple[str, PairCaption]]:
-    """(pair id, caption) of all pairs of a dataset that have a specification. Raises DatasetError: there are no pairs."""
+    """(pair id, caption) of all pairs of a dataset that have one source and a specification; pictures put together from
+    several have no way back. Raises DatasetError: there are no pairs."""
     for made in pair_sets(url):
         for shard in made.shards():
             yield from _of_shard(made, shard)
 
 
-def find_exact_caption(url: str, pair_id: str) -> PairCaption:
-    """The caption of one pair. Raises ConfigError for an id that the dataset has no specified pair of."""
+def find_description(url: str, pair_id: str) -> dict[str, Any]:
+    """One pair as values of `difference.ARROW_TYPE`: as a model described it, else by its specification.
+
+    Raises:
+        ConfigError: for an id of which the dataset knows neither.
+    """
+    for made in pair_sets(url):
+        for shard in made.shards():
+            for row in made.descriptions(shard):
+                if pair_id in (row["pair_id"], row["back_id"]):
+                    told = {k: v for k, v in row.items() if k not in ("pair_id", "back_id")}
+                    return told if pair_id == row["pair_id"] else turned(told)
     for found, caption in exact_captions(url):
         if found == pair_id:
-            return caption
-    raise ConfigError(f"{url} has no pair {pair_id!r} with an edit specification")
+            return caption.row()
+    raise ConfigError(
+        f"{url} has no pair {pair_id!r} of one source that was described or has an edit specification"
+    )
+
+
+def turned(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored description, seen from the target."""
+    back = inverse(tuple(Difference(**d) for d in told["differences"]))
+    return {
+        **told,
+        **{"source": told["target"], "target": told["source"]},
+        **{"forward": told["backward"], "backward": told["forward"]},
+        "differences": [d.row() for d in back],
+    }
 
 
 def _of_shard(made: PairSet, shard: str) -> Iterator[tuple[str, PairCaption]]:
     rows = [r for r in made.pairs(shard) if r["spec"] and len(r["source_keys"]) == 1]
     by_ends = {(r["source_keys"][0], r["target_key"]): r for r in rows}
-    states = {k: json.loads(v["state"]) for k, v in made.versions(shard, ["state"]).items()}
+    # A version without a state (a sketch, a cut-out) is what its own pair says, and nothing was done to it before.
+    states = {k: json.loads(v["state"] or "{}") for k, v in made.versions(shard, ["state"]).items()}
     reader = made.reader(shard)
     for (source, target), row in by_ends.items():
         sides = (Side(reader.read(source)), Side(reader.read(target)))

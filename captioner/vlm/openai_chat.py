@@ -9,6 +9,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..chat import ChatAnswer, ChatError, ChatRequest, ImagePart
@@ -31,6 +32,8 @@ from .wire import (
 SCALES = (1.0, 0.7, 0.5)
 #: What else means "not now": 503 and 529 are what overloaded servers and gateways say.
 _REFUSALS = (429, 503, 529)
+#: Of those below 500, what another attempt may do without: a slow request, a conflict, too early.
+_PASSING = (408, 409, 425)
 _MAX_ANSWER_BYTES = 8 << 20
 
 
@@ -291,14 +294,14 @@ class OpenAiChat:
             raise _Trouble("fault", f"connection broken ({type(e).__name__})") from None
 
     def _judge(self, status: int, headers: Any, data: bytes) -> bytes:
-        if status == 200:
+        if 200 <= status < 300:
             if headers.get("Content-Encoding", "identity") != "identity":
                 raise _Trouble("fault", "a compressed answer that was not asked for")
             return data
         message = self._key.redacted(error_message(data)) if self._key else error_message(data)
         if status in _REFUSALS:
             raise _Trouble("refusal", f"answers {status}: {message}", self._retry_after_s(headers))
-        if status >= 500 or status == 408:
+        if status >= 500 or status in _PASSING:
             raise _Trouble("fault", f"answers {status}: {message}")
         if 300 <= status < 400:
             raise ChatError(
@@ -318,12 +321,17 @@ class OpenAiChat:
         raise ChatError("rejected", f"{self._where} answers {status}: {message}", fatal=status == 402)
 
     def _retry_after_s(self, headers: Any) -> float | None:
-        """Seconds of Retry-After, bounded; dates and nonsense count as none."""
+        """Seconds of Retry-After, a number or a date, bounded; nonsense counts as none."""
+        value = headers.get("Retry-After", "")
         try:
-            value = float(headers.get("Retry-After", ""))
+            wait_s = float(value)
         except ValueError:
-            return None
-        return min(value, self.settings.max_retry_after_s) if value >= 0 else None  # nan is no number
+            try:
+                wait_s = parsedate_to_datetime(value).timestamp() - time.time()
+            except (ValueError, OverflowError):
+                return None
+            wait_s = max(0.0, wait_s)
+        return min(wait_s, self.settings.max_retry_after_s) if wait_s >= 0 else None  # nan is no number
 
 
 def _prepare(data: bytes, tokens: int, scale: float) -> bytes:

@@ -6,6 +6,7 @@ complaint what that was.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import secrets
@@ -27,6 +28,33 @@ _TOO_LONG = re.compile(
 _THINKING = re.compile(r"\A\s*<(think|thinking|reasoning)>.*?(</\1>|\Z)\s*", re.DOTALL | re.IGNORECASE)
 #: Templates that open the block in the prompt leave only its end in the answer.
 _THINKING_TAIL = re.compile(r"\A(?:(?!<think>).)*?</think>\s*", re.DOTALL | re.IGNORECASE)
+
+
+#: What servers call the ends that OpenAI calls `length` and `content_filter`.
+_ENDS = {
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
+    **dict.fromkeys(
+        (
+            "content_filter",
+            "content-filter",
+            "safety",
+            "sensitive",
+            "recitation",
+            "prohibited_content",
+            "blocklist",
+        ),
+        "content_filter",
+    ),
+}
+#: The server gave up on an answer that it had begun: another attempt may go well.
+_GIVEN_UP = (
+    "error",
+    "abort",
+    "aborted",
+    "cancelled",
+    "insufficient_system_resource",
+    "malformed_function_call",
+)
 
 
 class BadBodyError(ValueError):
@@ -117,7 +145,7 @@ def error_message(data: bytes) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        value = re.sub(r"<[^>]*>", " ", text)
+        value = html.unescape(re.sub(r"<[^>]*>", " ", text))
     if isinstance(value, dict):
         error = value.get("error", value)
         value = error.get("message") or error.get("detail") or error if isinstance(error, dict) else error
@@ -135,26 +163,34 @@ def without_reasoning(text: str) -> str:
 def parse_completion(data: bytes) -> Completion:
     """The body of a 200 as a Completion.
 
+    An object that came as the arguments of a tool, which nobody offered, counts as the text.
+
     Raises:
-        BadBodyError: no JSON, or not of the protocol.
+        BadBodyError: no JSON, not of the protocol, an error in place of an answer, or an answer the server gave up on.
     """
     try:
         value = json.loads(data)
+        if isinstance(value, dict) and value.get("error") and not value.get("choices"):
+            raise BadBodyError(f"an error in place of an answer: {error_message(data)}")
         choice = value["choices"][0]
         message = choice["message"]
         content = message.get("content")
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as e:
+        if isinstance(e, BadBodyError):
+            raise
         raise BadBodyError(f"no chat completion ({type(e).__name__})") from e
-    if isinstance(content, list):
-        parts = [p.get("text") for p in content if isinstance(p, dict) and p.get("type") in ("text", None)]
-        content = "".join(p for p in parts if isinstance(p, str))
-    if not isinstance(content, str | None):
-        raise BadBodyError("the content of the answer is no text")
-    text = without_reasoning(content or "")
     finish = choice.get("finish_reason")
-    finish = finish if isinstance(finish, str) and finish else "stop"
+    finish = finish.lower() if isinstance(finish, str) and finish else "stop"
+    if finish in _GIVEN_UP:
+        raise BadBodyError(f"the server gave up on its answer ({finish})")
+    finish = _ENDS.get(finish, finish)
+    text = without_reasoning(_text_of(content))
+    if not text.strip():
+        text = _tool_arguments(message)
     if not text.strip() and message.get("refusal") and isinstance(message["refusal"], str):
         text = message["refusal"]
+    if finish in ("tool_calls", "function_call"):
+        finish = "stop"
     if not text.strip() and finish == "stop":
         text, finish = "", "empty"
     usage = value.get("usage")
@@ -167,6 +203,27 @@ def parse_completion(data: bytes) -> Completion:
         _count(usage.get("completion_tokens")),
         model[:200] if isinstance(model, str) else "",
     )
+
+
+def _text_of(content: Any) -> str:
+    """Content as one text: parts are joined, and an object that a server has parsed already is written again."""
+    if isinstance(content, list):
+        parts = [p.get("text") for p in content if isinstance(p, dict) and p.get("type") in ("text", None)]
+        content = "".join(p for p in parts if isinstance(p, str))
+    if isinstance(content, dict):
+        content = json.dumps(content, ensure_ascii=False)
+    if not isinstance(content, str | None):
+        raise BadBodyError("the content of the answer is no text")
+    return content or ""
+
+
+def _tool_arguments(message: Mapping[str, Any]) -> str:
+    """The arguments of the only tool call of a message; "" where there are none or several."""
+    calls = message.get("tool_calls")
+    call = calls[0] if isinstance(calls, list) and len(calls) == 1 else None
+    function = call.get("function") if isinstance(call, dict) else None
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    return arguments if isinstance(arguments, str) else ""
 
 
 def _count(value: Any) -> int | None:

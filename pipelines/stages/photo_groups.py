@@ -44,6 +44,9 @@ class Config(PairingSettings):
     by: str = Field(
         "folder", description="what photographs of one subject share: `folder`, or a key of their metadata"
     )
+    sources: list[str] = Field(
+        [], description="names of the sources whose pictures are grouped; default: all"
+    )
     most_photos: int = Field(
         24, ge=2, le=200, description="photographs of a group that are looked at, by hash of their ids"
     )
@@ -56,7 +59,8 @@ class Config(PairingSettings):
 
 
 class PhotoGroupsStage:
-    """Expanding stage: the children are the photographs of pairs; tables `versions`, `pairs` and `funnel`."""
+    """Expanding stage: the children are the photographs of pairs; tables `versions`, `pairs`, `funnel` and
+    `descriptions`."""
 
     def __init__(self, config: Config, ctx: StageContext) -> None:
         self._config, self._ctx = config, ctx
@@ -69,9 +73,10 @@ class PhotoGroupsStage:
             reads=(
                 *(f"samples.{c}" for c in (*_PLACE, "key", "text", "metadata", "origin", "license")),
                 "profile.content_id",
+                *self._describer.reads,
             ),
             outputs={},
-            config=config.written("by", "most_photos", "most_pairs", "frame_rate_hz")
+            config=config.written("by", "sources", "most_photos", "most_pairs", "frame_rate_hz")
             | self._describer.config,
             models={"encoder": ctx.identity(config.model)} | self._describer.models,
             where=deciding(ctx.groups),
@@ -111,7 +116,8 @@ class PhotoGroupsStage:
         """group id -> its rows in order of their keys; groups of one picture are none."""
         found: dict[str, list[dict[str, Any]]] = {}
         for at, row in enumerate(iter_rows(table)):
-            value = self._value(row)
+            named = not self._config.sources or row["samples.source"] in self._config.sources
+            value = self._value(row) if named else None
             if value is not None:
                 group = xxhash.xxh3_128_hexdigest(f"photos|{row['samples.source']}|{value}".encode())
                 found.setdefault(group, []).append({**row, "at": at})
@@ -159,13 +165,14 @@ class PhotoGroupsStage:
         chosen = choose_photos(found, band, caps, group) if rate is None else choose(found, band, caps)
         samples, versions, keys = [], [], {}
         pictures: dict[str, bytes] = {}
+        parents: dict[str, Mapping[str, Any]] = {}
         for number, at in enumerate(chosen.times_s):
             row = rows[int(at) if rate is None else round(at * rate)]
             rgb = self._loaded(row)
             if rgb is None:
                 continue
             keys[at] = f"{group}-{row['sample_id'].hex()}.png"
-            pictures[keys[at]] = encode_png(rgb)
+            pictures[keys[at]], parents[keys[at]] = encode_png(rgb), row
             versions.append(frame_row(group, keys[at], number, (rgb.shape[1], rgb.shape[0]), chosen.skipped))
             samples.append(child(row, keys[at], pictures[keys[at]], {"group_id": group, "version": number}))
         pairs: list[Mapping[str, Any]] = []
@@ -184,12 +191,11 @@ class PhotoGroupsStage:
                     scores,
                     self._config.validation_share,
                 )
-        pairs = self._describer.describe(pairs, pictures.__getitem__)
+        told = self._describer.describe(pairs, pictures.__getitem__, parents)
         good = sum(j.reason is None for j in chosen.pairs)
         total = len(found.candidates) + sum(found.refused.values())
-        return expansion(
-            samples, versions, pairs, [funnel_row(group, None, total, good, len(samples), chosen)]
-        )
+        row_of = funnel_row(group, None, total, good, len(samples), chosen)
+        return expansion(samples, versions, told.pairs, [row_of], told.descriptions)
 
 
 def build(config: Config, ctx: StageContext) -> ExpandStage:

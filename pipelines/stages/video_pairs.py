@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from zcurate.curation.edits.encoding import encode_png
 from zcurate.curation.edits.scene import on_grid
@@ -39,7 +39,7 @@ from zcurate.curation.stage import (
 )
 
 from ..decisions import deciding
-from ..pair_describing import DescribingSettings, PairDescriber
+from ..pair_describing import DESCRIPTIONS, DescribingSettings, PairDescriber
 from .clips import Limits
 from .frames import CHILD_COLUMNS
 
@@ -80,6 +80,12 @@ class PairingSettings(DescribingSettings):
     max_side_px: int = Field(1280, ge=64, description="longer pictures are reduced to this")
     validation_share: float = Field(0.02, ge=0, le=0.5, description="share of groups in the validation split")
 
+    @field_validator("engine", "revision", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: Any) -> Any:
+        """A recipe's parameter may be left empty: no model then."""
+        return value or None
+
     def fixed_band(self) -> Band | None:
         """The band that is the same everywhere; None where it comes from percentiles. Raises ConfigError."""
         for name, (low, high) in (("band", self.band or (0, 1)), ("band_percentiles", self.band_percentiles)):
@@ -110,7 +116,7 @@ class Config(PairingSettings):
 
 
 class VideoPairsStage:
-    """Expanding stage: the children are frames; tables `versions`, `pairs` and `funnel`."""
+    """Expanding stage: the children are frames; tables `versions`, `pairs`, `funnel` and `descriptions`."""
 
     def __init__(self, config: Config, ctx: StageContext) -> None:
         if min(config.gaps_s) <= 0:
@@ -152,14 +158,15 @@ class VideoPairsStage:
         """All clips are surveyed first, for the band; then the frames that are stored are decoded, clip by clip."""
         if self._encoder is None:
             self.setup()
+        clips = [(i, row) for i, row in enumerate(iter_rows(table)) if row["clips.shots"] is not None]
         surveys: list[Survey | str] = []
-        for i, row in enumerate(iter_rows(table)):
+        for i, row in clips:
             monitor.start(i, i)
             surveys.append(self._surveyed(row))
         band = self._band or _band_of([s for s in surveys if isinstance(s, Survey)], self._config)
-        for i, row in enumerate(iter_rows(table)):
+        for (i, row), found in zip(clips, surveys, strict=True):
             monitor.start(i, i)
-            yield self._expanded(row, surveys[i], band)
+            yield self._expanded(row, found, band)
 
     def _surveyed(self, row: Mapping[str, Any]) -> Survey | str:
         config = self._config
@@ -206,12 +213,12 @@ class VideoPairsStage:
                     self._config.validation_share,
                 )
         by_key = {keys[at]: png for at, (png, _) in pictures.items()}
-        pairs = self._describer.describe(pairs, by_key.__getitem__)
+        told = self._describer.describe(pairs, by_key.__getitem__)
         good = sum(j.reason is None for j in chosen.pairs)
         row_of = funnel_row(
             group, shots, len(found.candidates) + sum(found.refused.values()), good, len(samples), chosen
         )
-        return expansion(samples, versions, pairs, [row_of])
+        return expansion(samples, versions, told.pairs, [row_of], told.descriptions)
 
 
 def child(row: Mapping[str, Any], key: str, png: bytes, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,6 +239,7 @@ def expansion(
     versions: list[Mapping[str, Any]],
     pairs: list[Mapping[str, Any]],
     funnel: list[Mapping[str, Any]],
+    descriptions: list[Mapping[str, Any]] | None = None,
 ) -> Expansion:
     return Expansion(
         pa.Table.from_pylist(samples, schema=CHILD_COLUMNS),
@@ -239,6 +247,7 @@ def expansion(
             "versions": table_of(versions, VERSIONS),
             "pairs": table_of(pairs, PAIRS),
             "funnel": table_of(funnel, FUNNEL),
+            "descriptions": table_of(descriptions or [], DESCRIPTIONS),
         },
     )
 

@@ -93,7 +93,27 @@ def faults(good: str) -> dict[str, Reply]:
         "refusal_en": Reply("I'm sorry, but I can't help with describing this image."),
         "refusal_zh": Reply("很抱歉，我无法描述这张图片的内容。"),
         "plain_text": Reply("A red sign over a door."),
+        "byte_order_mark": Reply(body="\ufeff" + _body({"content": good})),
+        "tool_call": Reply(body=_body(_called(good), "tool_calls")),
+        "silent_tool_call": Reply(body=_body(_called(""), "tool_calls")),
+        "object_as_content": Reply(json.loads(good)),
+        "encoded_twice": Reply(json.dumps(good)),
+        "thinking_without_end": Reply(f"<think>The image shows a sign. {good}"),
+        "reasoning_only": Reply(None, reasoning=good),
+        "stop_in_capitals": Reply(good, finish_reason="STOP"),
+        "given_up": Reply(good[: len(good) // 2], finish_reason="abort"),
+        "filtered_by_another_name": Reply("", finish_reason="SAFETY"),
+        "error_in_200": Reply(body='{"error": {"message": "no upstream is left", "code": 502}}'),
     }
+
+
+def _body(message: Mapping[str, Any], finish_reason: str = "stop") -> str:
+    return json.dumps({"choices": [{"message": message, "finish_reason": finish_reason}]}, ensure_ascii=False)
+
+
+def _called(arguments: str) -> dict[str, Any]:
+    function = {"name": "captions", "arguments": arguments}
+    return {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
 
 
 @dataclass

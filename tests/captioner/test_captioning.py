@@ -1,7 +1,6 @@
-"""Captions through real HTTP: every fault ends in captions or in Rejected with the right reason."""
+"""Captions through real HTTP: what is asked, what is kept, what is asked again, what is put right."""
 
 import asyncio
-import dataclasses
 import io
 import json
 
@@ -10,82 +9,13 @@ import pytest
 from PIL import Image
 
 from zcurate.captioner.answers import REASONS
-from zcurate.captioner.captioning import Captioner, CaptionOptions, Rejected
-from zcurate.captioner.chat import ChatError
-from zcurate.captioner.engines import CaptionRequest
-from zcurate.captioner.ocr.lines import OcrLine
+from zcurate.captioner.captioning import Captioner, CaptionOptions
 from zcurate.captioner.schema import ARROW_SCHEMA
-from zcurate.captioner.vlm.openai_chat import OpenAiChat, Settings
+from zcurate.captioner.vlm.openai_chat import OpenAiChat
 
+from .captioning_runs import QUICK, honest, is_ocr, line, outcome, reply, request, run, schema_of
 from .good_answers import GOOD
-from .server import Reply, faults, images_of, texts_of
-
-QUICK = Settings(
-    timeout_s=0.5, tries=2, connects=2, timeouts=1, refusals=2, backoff_s=0.001, max_backoff_s=0.01
-)
-
-
-def png(size=(160, 200), color=(200, 30, 40)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, color).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def request(**changes) -> CaptionRequest:
-    values = {"sample_id": bytes(16), "image": png(), "width_px": 1600, "height_px": 2000}
-    return CaptionRequest(**(values | changes))
-
-
-def line(text, score=0.95) -> OcrLine:
-    return OcrLine(text, "latin", score, (0.1, 0.1, 0.5, 0.2))
-
-
-def schema_of(body):
-    return body["response_format"]["json_schema"]["schema"]["properties"]
-
-
-def is_ocr(body) -> bool:
-    return set(schema_of(body)) == {"ocr"}
-
-
-def honest(picture="poster", strings=None):
-    """A model that sees one of the pictures with known captions and lettering, and answers what the schema asks."""
-    known = GOOD[picture]
-    strings = known["ocr"] if strings is None else strings
-
-    def answer(body) -> dict:
-        wanted = schema_of(body)
-        made = {}
-        for name in wanted:
-            if name == "ocr":
-                item = wanted["ocr"]["items"]["properties"]
-                made["ocr"] = [
-                    {k: v for k, v in dataclasses.asdict(s).items() if k in item and v is not None}
-                    for s in strings
-                ]
-            elif name in ("en", "zh"):
-                made[name] = {kind: known["answer"][name][kind] for kind in wanted[name]["properties"]}
-            else:
-                made[name] = known["answer"][name]
-        return made
-
-    return answer
-
-
-def reply(answer, **changes):
-    return lambda body: Reply(json.dumps(answer(body), ensure_ascii=False), **changes)
-
-
-def run(server, wanted=None, pack="auto", **options):
-    async def go():
-        chat = OpenAiChat(f"{server.url}#test-model", QUICK)
-        chat.load()
-        try:
-            return await Captioner(chat, pack, CaptionOptions(**options)).caption(wanted or request())
-        finally:
-            await chat.close()
-
-    return asyncio.run(go())
+from .server import Reply, images_of, texts_of
 
 
 @pytest.mark.parametrize("picture", GOOD)
@@ -104,96 +34,6 @@ def test_an_honest_model_needs_one_answer_per_call(vlm_server, picture, one_call
     assert (provenance.tokens_in, provenance.tokens_out) == (100 * vlm_server.asked, 20 * vlm_server.asked)
     assert len(record.plans) == len(record.en.user_prompts) + len(record.zh.user_prompts)
     assert {e.source for e in record.entities} <= {"visual", "both"}
-
-
-def outcome(server, script, **options):
-    server.script = script
-    try:
-        record = run(server, options.pop("wanted", None), **options)
-    except Rejected as e:
-        return f"rejected: {e.reason}", e
-    except ChatError as e:
-        return f"chat: {e.reason}", e
-    return "captions", record
-
-
-#: Fault of the test server -> what becomes of a row whose every answer has it.
-LASTING = {
-    "rate_limit": "chat: transport",
-    "rate_limit_retry_after": "chat: transport",
-    "server_error": "chat: transport",
-    "unavailable": "chat: transport",
-    "never_answers": "chat: timeout",
-    "drips": "chat: timeout",
-    "slow": "captions",
-    "dropped_before": "chat: transport",
-    "dropped_in_body": "chat: transport",
-    "unauthorized": "chat: auth",
-    "unknown_model": "chat: missing_model",
-    "prompt_too_long": "chat: rejected",
-    "redirected": "chat: rejected",
-    "html_error_page": "chat: transport",
-    "broken_json": "chat: transport",
-    "other_json": "chat: transport",
-    "no_choices": "chat: transport",
-    "empty": "rejected: empty",
-    "null_content": "rejected: empty",
-    "content_filter": "rejected: filtered",
-    "fenced": "captions",
-    "two_objects": "captions",
-    "thinking": "captions",
-    "reasoning_apart": "captions",
-    "content_parts": "captions",
-    "truncated": "rejected: truncated",
-    "truncated_as_stop": "rejected: not_json",
-    "whitespace_loop": "rejected: whitespace",
-    "repetition_loop": "rejected: repetition",
-    "refusal_en": "rejected: refusal",
-    "refusal_zh": "rejected: refusal",
-    "plain_text": "rejected: not_json",
-}
-
-
-def test_every_fault_has_an_outcome_here():
-    assert set(faults("{}")) == set(LASTING)
-
-
-@pytest.mark.parametrize("name", LASTING)
-def test_a_lasting_fault_ends_in_captions_or_the_right_reason(vlm_server, name, capsys):
-    answer = honest()
-    got, _ = outcome(vlm_server, lambda body: faults(json.dumps(answer(body), ensure_ascii=False))[name])
-    with capsys.disabled():
-        print(f"\n  {name:24} always -> {got:22} ({vlm_server.asked} requests)", end="")
-    assert got == LASTING[name]
-    assert vlm_server.asked <= 40
-
-
-@pytest.mark.parametrize(
-    "name", [n for n, o in LASTING.items() if o.startswith("rejected") or o == "captions"]
-)
-def test_a_passing_fault_ends_in_captions_and_is_told(vlm_server, name, capsys):
-    answer, first = honest(), set()
-
-    def script(body):
-        good = json.dumps(answer(body), ensure_ascii=False)
-        kind = "ocr" if is_ocr(body) else "captions"
-        if kind in first:
-            return Reply(good)
-        first.add(kind)
-        return faults(good)[name]
-
-    got, record = outcome(vlm_server, script)
-    with capsys.disabled():
-        told = (
-            ", ".join((*record.provenance.failures, *record.provenance.repaired)) if got == "captions" else ""
-        )
-        print(f"\n  {name:24} once   -> {got:22} {told}", end="")
-    assert got == "captions"
-    assert "unclosed" not in record.provenance.repaired
-    if LASTING[name].startswith("rejected"):
-        assert LASTING[name].removeprefix("rejected: ") in record.provenance.failures
-        notes = [t for body in vlm_server.bodies for t in texts_of(body) if t.startswith("Note on try 2")]
-        assert notes or "ocr_in_parts" in record.provenance.warnings
 
 
 def changed(language, kind, value, times=99):

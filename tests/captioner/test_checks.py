@@ -113,6 +113,11 @@ def test_missing_lettering_can_always_be_appended(strings, language):
     assert missing(appended("A wall.", missing("A wall.", wanted), known, language), wanted) == []
 
 
+def test_control_characters_reach_no_caption():
+    value = {"en": {"long": "a\x00b\x1b[0m\r\n c\x85", "tags": ["\x07", "a\x00", "b"]}}
+    assert take(value, {"en": ["long", "tags"]}) == {"en": {"long": "ab[0m\nc", "tags": ("a", "b")}}
+
+
 def test_marks_that_are_no_quotations():
     text = 'A 27" monitor stands beside a 5" phone; the phone reads "9:41".'
     assert unsupported(text, ["9:41"]) == []

@@ -93,6 +93,17 @@ OUTCOMES = {
     "refusal_en": ("stop", None),
     "refusal_zh": ("stop", None),
     "plain_text": ("stop", None),
+    "byte_order_mark": ("stop", GOOD),
+    "tool_call": ("stop", GOOD),
+    "silent_tool_call": ("empty", ""),
+    "object_as_content": ("stop", GOOD),
+    "encoded_twice": ("stop", None),
+    "thinking_without_end": ("empty", ""),
+    "reasoning_only": ("empty", ""),
+    "stop_in_capitals": ("stop", None),
+    "given_up": ("transport", False),
+    "filtered_by_another_name": ("content_filter", ""),
+    "error_in_200": ("transport", False),
 }
 
 
@@ -112,7 +123,11 @@ def test_every_fault_has_its_outcome(vlm_server, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["rate_limit", "unavailable", "server_error", "dropped_before", "dropped_in_body", "broken_json"]
+    "name",
+    [
+        *("rate_limit", "unavailable", "server_error", "dropped_before", "dropped_in_body", "broken_json"),
+        *("given_up", "error_in_200"),
+    ],
 )
 def test_a_passing_fault_is_only_counted(vlm_server, name):
     vlm_server.script = retried(faults(GOOD)[name], Reply(GOOD), 2)
@@ -131,7 +146,18 @@ def test_one_timeout_is_survived_and_two_are_not(vlm_server):
 
 
 @pytest.mark.parametrize(
-    ("header", "least_s"), [("0.15", 0.15), ("999999", 0.2), ("soon", 0), ("-5", 0), ("nan", 0), ("inf", 0)]
+    ("header", "least_s"),
+    [
+        *(("0.15", 0.15), ("999999", 0.2), ("Fri, 31 Dec 2100 23:59:59 GMT", 0.2)),
+        *(
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+            ("soon", 0),
+            ("99 Foo", 0),
+            ("-5", 0),
+            ("nan", 0),
+            ("inf", 0),
+        ),
+    ],
 )
 def test_retry_after_is_waited_for_within_bounds(vlm_server, header, least_s):
     vlm_server.script = [Reply("slow down", status=429, headers={"Retry-After": header}), Reply(GOOD)]

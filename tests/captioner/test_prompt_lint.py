@@ -130,3 +130,20 @@ def test_any_text_is_looked_over(prompt, model, negative):
     assert order == sorted(order, reverse=True)
     assert all(f.message and f.fix for f in report.findings)
     json.dumps(report.facts())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "photographic"),
+    [
+        ("a painting of a sports car in the style of Monet", False),
+        ("a woodcut of a fox", False),
+        ("一幅绘画，山间的小屋", False),
+        ("a man painting a wall, editorial photo, 35mm", True),
+        ("a robot on a brick wall", True),
+    ],
+)
+def test_no_camera_is_asked_for_where_nothing_is_photographed(prompt, photographic):
+    report = lint(prompt)
+    assert report.photographic is photographic
+    rules = {f.rule for f in report.findings}
+    assert photographic or not rules & {"missing-camera", "missing-intent", "style-drift"}

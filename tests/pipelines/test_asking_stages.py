@@ -20,6 +20,8 @@ from zcurate.pipelines.runlog import latest_record
 from ..captioner.server import Reply
 from .pictures import asked_for, honest, make_folder
 
+#: Neither printed, nor logged, nor kept in any file of the dataset.
+SECRET = "sk-never-to-be-seen-4711"
 SPEAKS = ("core_subject", "knowledge", "aesthetics", "description")
 
 
@@ -70,7 +72,11 @@ def recipe(folder, out, server):
 
 
 def run(file, cwd):
-    return [str(Path(sys.executable).parent / "zcurate"), "build", str(file)], {"cwd": cwd}
+    environment = {**os.environ, "ZCURATE_VLM_API_KEY": SECRET}
+    return [str(Path(sys.executable).parent / "zcurate"), "build", str(file)], {
+        "cwd": cwd,
+        "env": environment,
+    }
 
 
 def rows_of(out, group):
@@ -126,6 +132,12 @@ def test_a_killed_build_goes_on_and_exports_enhanced_prompts(tmp_path, vlm_serve
         assert row["caption"] == row[row["caption_kind"]]
         assert row["caption_kind"] == "zh_short" or i % 4 != 1
     assert {r["caption_kind"] for r in table} == {"en_enhanced", "zh_short"}
+    sent = {s.headers.get("Authorization") for s in vlm_server.seen}
+    assert sent == {f"Bearer {SECRET}"}, "the workers have the key"
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(files) > 40
+    assert [p for p in files if SECRET.encode() in p.read_bytes()] == []
+    assert SECRET not in done.stdout + done.stderr
 
 
 def test_plan_tells_what_each_of_them_will_ask(tmp_path, vlm_server):

@@ -92,6 +92,8 @@ def test_a_flawed_model_beside_it(datasets, zcurate, tmp_path):
     html = page.read_text()
     assert "A model" in html
     assert "missing lettering" in html
+    assert "not in a long caption" in html, "the strings themselves are named"
+    assert "No CLIPScore: no embedding stage in the recipe" in html
     assert "<script" not in html
     assert "http" not in html.replace("http-equiv", "")
     code, printed, _ = zcurate(

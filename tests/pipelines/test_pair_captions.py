@@ -13,7 +13,8 @@ def test_pairs_are_told_as_they_were_made(zcurate, sources):  # noqa: F811
     rows = {r["pair_id"]: r for made in pair_sets(str(root)) for s in made.shards() for r in made.pairs(s)}
     by_ends = {(r["source_keys"][0], r["target_key"]): r for r in rows.values()}
     told = dict(exact_captions(str(root)))
-    assert told.keys() == rows.keys()
+    assert told.keys() == {i for i, r in rows.items() if len(r["source_keys"]) == 1}
+    assert len(told) > 50
     for pair_id, caption in told.items():
         row = rows[pair_id]
         assert caption.exact

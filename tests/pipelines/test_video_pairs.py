@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from zcurate.curation.store import Dataset
 
 from ..captioner.server import Reply, images_of, texts_of
 from ..curation.clips import encoded, lettered, scene, thing
+from .pictures import captions_of
+
+LINES = ("Where have you been?", "I went to the market.", "Nobody told me so.")
 
 
 def moving(seed, count=45):
@@ -27,7 +31,7 @@ def clips(tmp_path):
     (folder / "a.mp4").write_bytes(encoded(moving(1) + moving(2)))
     (folder / "a.txt").write_text("a ball rolls")
     (folder / "inner/b.mkv").write_bytes(
-        encoded([lettered(scene(3), f"line {n // 5}") for n in range(30)], container="mkv")
+        encoded([lettered(scene(3), LINES[n // 10]) for n in range(30)], container="mkv")
     )
     (folder / "c.webm").write_bytes(encoded(moving(4, 30), container="webm"))
     (folder / "empty.mp4").write_bytes(b"")
@@ -143,12 +147,14 @@ def test_a_band_refuses_by_similarity(zcurate, tmp_path, clips):
 
 
 def instructions(body):
-    """Three steps as a model would: captions are refused nothing, the analysis tells of one thing."""
+    """Three steps as a model would: captions of each picture, an analysis that tells of one thing, an instruction."""
     if len(images_of(body)) == 2:
         items = [{"kind": "attribute", "what": "the ball", "before": "at the left", "after": "at the right"}]
         return Reply(json.dumps({"unchanged": "The ground stays.", "differences": items}))
     if images_of(body):
-        return Reply("I cannot caption this.")
+        wanted = body["response_format"]["json_schema"]["schema"]["properties"]
+        answer = {"ocr": []} | captions_of(1)
+        return Reply(json.dumps({k: answer[k] for k in wanted}))
     rows = [json.loads(line) for line in re.findall(r"^\{.*\}$", texts_of(body)[-1], re.M)]
     after = rows[0]["after"]
     side = "左边" if "left" in after else "右边"
@@ -165,7 +171,6 @@ def test_a_model_instructs_both_ways(zcurate, tmp_path, clips, vlm_server):
         "engine": vlm_server.engine,
         "revision": "test",
         "most_pairs": 2,
-        "captions": False,
     }
     code, _, err = build(
         zcurate,
@@ -188,6 +193,14 @@ def test_a_model_instructs_both_ways(zcurate, tmp_path, clips, vlm_server):
         assert pair["en_short"] == f"Move the ball so that it is at the {'right' if forward else 'left'}."
         assert pair["zh_short"]
         assert pair["en_long"] is None
+        code, out, _ = zcurate("describe-pair", tmp_path / "v", "--pair", pair["pair_id"], "--json")
+        assert code == 0
+        steps = json.loads(out)
+        assert steps["source"]["en"] == steps["target"]["en"] == captions_of(1)["en"]["long"]
+        assert not steps["source"]["reused"]
+        (difference,) = steps["differences"]
+        assert difference["after"] == f"at the {'right' if forward else 'left'}"
+        assert steps["forward"]["en"] == pair["en_short"]
     asked = len(vlm_server.seen)
     build(
         zcurate,
@@ -200,6 +213,29 @@ def test_a_model_instructs_both_ways(zcurate, tmp_path, clips, vlm_server):
         kind="video",
     )
     assert len(vlm_server.seen) == asked
+
+
+def test_stored_captions_of_photographs_are_not_written_again(zcurate, tmp_path, vlm_server):
+    vlm_server.script = instructions
+    root = tmp_path / "photos"
+    (root / "mug").mkdir(parents=True)
+    for n in range(2):
+        Image.fromarray(thing(scene(50 + n), 100 + 30 * n, 120, 90)).save(root / f"mug/{n}.png")
+    model = {"engine": vlm_server.engine, "revision": "test"}
+    stages = {
+        "profile": {"quality": False},
+        "caption": model,
+        "photo_groups": model | {"band": [-1, 1]},
+    }
+    code, _, err = build(zcurate, tmp_path, "p", root, stages, "--engine", "inline")
+    assert code == 0, err
+    names = Counter(b["response_format"]["json_schema"]["name"] for b in vlm_server.bodies)
+    assert names == {"lettering": 2, "captions": 2, "pair_analysis": 1, "pair_instruction": 2}
+    pairs, *_ = read(tmp_path / "p", "photo_groups")
+    code, out, _ = zcurate("describe-pair", tmp_path / "p", "--pair", pairs[0]["pair_id"], "--json")
+    steps = json.loads(out)
+    assert steps["source"]["reused"]
+    assert steps["target"]["zh"] == captions_of(1)["zh"]["long"]
 
 
 def test_photographs_of_one_subject_are_paired_within_their_folder(zcurate, tmp_path):
