@@ -73,8 +73,9 @@ class RunRecord:
 
 
 def new_record(recipe: Recipe, command: str, engine: str) -> RunRecord:
-    now = time.gmtime()
-    run_id = f"{time.strftime('%Y%m%dT%H%M%S', now)}{time.time_ns() // 1_000_000 % 1000:03d}Z-{secrets.token_hex(3)}"
+    ns = time.time_ns()  # read once: names must order as the runs began
+    now = time.gmtime(ns // 10**9)
+    run_id = f"{time.strftime('%Y%m%dT%H%M%S', now)}{ns // 1_000_000 % 1000:03d}Z-{secrets.token_hex(3)}"
     return RunRecord(
         run_id=run_id,
         recipe=recipe.model_dump(mode="json"),
