@@ -12,6 +12,8 @@ from zcurate.curation.errors import ConfigError
 
 #: Verifiers that know a whole world, by name.
 VERIFIERS = ("shapes",)
+#: Calibrated probability from which the reward model's word is taken.
+SURE = 0.9
 
 
 @dataclass
@@ -49,6 +51,19 @@ class ShapesChecker:
             for c in claims
             if c.kind == "subject" and _in_world(c.name)
         }
+
+
+@dataclass
+class RewardChecker:
+    """By the reward model, where it is sure: a probability of at least SURE, or at most 1 - SURE."""
+
+    model: Any
+    name: str = "reward"
+
+    def check(self, rgb: np.ndarray, prompt: str, claims: Sequence[Any]) -> Mapping[str, bool | None]:
+        asked = [c for c in claims if c.checker != "human"]
+        (found,) = self.model.judged([rgb], [asked]) if asked else ({},)
+        return {i: True if p >= SURE else False if p <= 1 - SURE else None for i, p in found.items()}
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,10 @@ def diagnose(
     verifier: Annotated[
         str | None, typer.Option("--verifier", help="`shapes`: of the procedural world.")
     ] = None,
+    reward: Annotated[str | None, typer.Option("--reward", help="File of `zcurate train-reward`.")] = None,
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="Encoder the reward was trained on.")
+    ] = "embedded",
     ocr: Annotated[bool, typer.Option("--ocr/--no-ocr", help="Read quoted text.")] = True,
     required: Annotated[float, typer.Option(help="Pass rate a healthy concept has.")] = 0.5,
     least: Annotated[int, typer.Option(min=1, help="Pictures of each concept at first.")] = 8,
@@ -91,6 +95,7 @@ def diagnose(
     if prompts is not None and not prompts.is_file():
         raise ConfigError(f"--prompts {prompts}: no such file")
     judge: dict[str, Any] = {"ocr": "rapidocr" if ocr else None, "verifier": verifier}
+    judge |= {"reward": str(Path(reward).resolve()), "encoder": encoder} if reward else {}
     judge |= {"engine": vlm} if vlm else {}
     judge |= {"revision": revision} if revision else {}
     done = run(

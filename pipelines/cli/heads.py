@@ -1,4 +1,4 @@
-"""Command train-head: scoring heads from labels."""
+"""Commands train-head and train-reward: scoring heads from labels, the reward from reviews."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .options import AsJson
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Make")(train_head)
+    app.command(rich_help_panel="Make")(train_reward)
 
 
 def train_head(
@@ -76,3 +77,33 @@ def _range(text: str) -> tuple[float, float]:
     if not low < high:
         raise ConfigError(f"--range {text!r}: write the smallest and the largest score, e.g. 1,10")
     return low, high
+
+
+def train_reward(
+    dataset: Annotated[
+        str, typer.Option(help="Dataset whose samples were reviewed; its `embed` stage has run.")
+    ],
+    reviewed: Annotated[Path, typer.Option(help="reviewed.parquet of a review export.")],
+    out: Annotated[Path, typer.Option(help="The reward, a .safetensors file.")],
+    plot: Annotated[Path | None, typer.Option(help="PNG of its calibration on elements held out.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the instruction head of the reward: which elements of a prompt a picture satisfies, from reviews.
+
+    Looks of AI and aesthetics are heads of `zcurate train-head` on the same reviews.
+
+    Example: `zcurate train-reward --dataset ds --reviewed export/reviewed.parquet --out reward.safetensors --plot calibration.png`
+    """
+    from ..training_reward import train_reward as run_training
+
+    facts = run_training(dataset, reviewed, out, plot, seed)
+    if as_json:
+        print(json.dumps(facts))
+        return
+    held = facts["held_out"]
+    area = "-" if held["auc"] is None else f"{held['auc']:.3f}"
+    print(
+        f"{facts['elements']} elements of {facts['pictures']} pictures; held out: AUC {area}, calibration error {held['calibration_error']:.3f}"
+    )
+    print(f"reward: {out}")

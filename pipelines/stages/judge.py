@@ -23,7 +23,7 @@ from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, f
 from zcurate.curation.store.answers import answers_folder
 
 from ..chat_settings import ChatSettings, model_identity, open_chat, prices_of, resources_of
-from ..element_checkers import Given, OcrChecker, verifier_of
+from ..element_checkers import Given, OcrChecker, RewardChecker, verifier_of
 
 if TYPE_CHECKING:
     from zcurate.captioner.element_judge import ElementJudge
@@ -75,6 +75,11 @@ class Config(ChatSettings):
         "rapidocr", description="reads quoted text; null: quoted text is left to the model"
     )
     verifier: str | None = Field(None, description="`shapes`: the exact reader of the procedural world")
+    reward: str | None = Field(
+        None,
+        description="file of `zcurate train-reward`: decides where it is sure, before the model is asked",
+    )
+    encoder: str = Field("embedded", description="model string the reward was trained on")
     tries: int = Field(3, ge=1, description="answers drawn per picture at most")
 
 
@@ -93,6 +98,9 @@ class JudgeStage:
         settings: dict[str, Any] = {"verifier": config.verifier, "elements": RULES_VERSION}
         if config.ocr:
             models["ocr"] = ctx.identity(config.ocr)
+        if config.reward:
+            settings["reward"] = _digest(config.reward)
+            models["encoder"] = ctx.encoder_identity(config.encoder)
         answers, resources = None, Resources(memory_bytes=3 << 30, row_deadline_s=120.0)
         if config.engine:
             prices_of(config, NAME)
@@ -131,6 +139,10 @@ class JudgeStage:
             ocr = self._ctx.ocr(self._config.ocr)
             ocr.load()
             self._checkers.append(OcrChecker(ocr, self._config.ocr))
+        if self._config.reward:
+            from ..training_reward import load_reward
+
+            self._checkers.append(RewardChecker(load_reward(self._config.reward, self._config.encoder)))
         if self._config.engine:
             self._chat = open_chat(self._config, self._ctx, NAME, self._identity)
             self._model = self._judge_of(self._chat.chat)
@@ -234,6 +246,16 @@ def _of_concept(prompt: str, concept: str, parts: Sequence[str]) -> Decompositio
     names = [concept, *(p for p in dict.fromkeys(parts) if p != concept)]
     claims = [Element(str(i), "subject", n, n, -1, -1, (), "vlm") for i, n in enumerate(names)]
     return assemble(prompt, "other", CONCEPT, claims)
+
+
+def _digest(file: str) -> str:
+    import hashlib
+    from pathlib import Path
+
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError as e:
+        raise ConfigError(f"stages.{NAME}.reward: {file}: {e.strerror or e}") from e
 
 
 def _decoded(data: bytes) -> np.ndarray:

@@ -1,0 +1,54 @@
+"""Elements of prompts as vectors: by the encoder's text tower, or by their words where it has none."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+import xxhash
+
+from ...embedding.encoder import Encoder
+
+#: Kinds of elements, in the order of the one-hot part of a claim's vector; any other is the last.
+KINDS = ("subject", "attribute", "count", "text", "action", "spatial", "style", "other")
+#: Length of the part that stands for words, where the encoder embeds no texts.
+WORD_DIM = 256
+
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
+
+
+def claim_dim(encoder: Encoder) -> int:
+    return len(KINDS) + (encoder.dim if encoder.has_text else WORD_DIM)
+
+
+def claim_vectors(kinds: Sequence[str], texts: Sequence[str], encoder: Encoder) -> np.ndarray:
+    """float32 [n, claim_dim]: one-hot kind, then the text.
+
+    Args:
+        kinds, texts: of each element. A text says all that is needed, e.g. `red car` and not `red`.
+    """
+    if not len(texts):
+        return np.zeros((0, claim_dim(encoder)), np.float32)
+    one_hot = np.zeros((len(texts), len(KINDS)), np.float32)
+    one_hot[np.arange(len(texts)), [KINDS.index(k) if k in KINDS else len(KINDS) - 1 for k in kinds]] = 1
+    unique = list(dict.fromkeys(texts))
+    vectors = (
+        encoder.encode_texts(unique) if encoder.has_text else np.stack([hashed_words(t) for t in unique])
+    )
+    at = {t: i for i, t in enumerate(unique)}
+    return np.hstack([one_hot, np.asarray(vectors, np.float32)[[at[t] for t in texts]]])
+
+
+def hashed_words(text: str) -> np.ndarray:
+    """float32 [WORD_DIM], length 1 (0 for no words): signed feature hashing of words and of Chinese characters.
+
+    Source: K. Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009.
+    """
+    out = np.zeros(WORD_DIM, np.float32)
+    for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
+        digest = xxhash.xxh3_64_intdigest(word.encode())
+        out[digest % WORD_DIM] += 1.0 if digest >> 63 else -1.0
+    norm = float(np.linalg.norm(out))
+    return out / norm if norm else out
