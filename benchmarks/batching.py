@@ -4,11 +4,14 @@
 
 Pictures: sides log-normal about 700 px, clipped to 256..1536 px in area, usual shapes and a tail of odd ones; texts of four
 lengths of caption. Sizes are mapped with `map_sizes` (256..1536 px), lengths and costs are those of the full
-model. The peer is what trainers commonly do: samples in random order, batches of a fixed number of samples
-(chosen so that the mean batch has the same tokens), padded to the longest. Ends with one line of JSON:
-padding_waste and peer_padding_waste are shares of all tokens; step_cost_spread is the mean over steps of (costliest
-rank - cheapest) / costliest, _p99 and _max its worst; budget_exceeded and repeated must be 0; pad_token_share is
-what the model itself adds to make each modality a multiple of 32, which no batching can avoid.
+model. Two peers, both of a fixed number of samples per batch, padded to the longest:
+  random   any samples, in random order, as many that the mean batch has the same tokens
+  buckets  samples of one of 9 shapes x 5 areas (the nearest), batches built per bucket and dealt in random order, as
+           diffusers' training scripts do; as many that the largest bucket keeps to the budget, partial ones dropped
+Ends with one line of JSON: padding_waste is a share of all tokens; step_cost_spread is the mean over steps of (costliest
+rank - cheapest) / costliest, _p99 and _max its worst; budget_fill is the mean share of the budget that batches use;
+budget_exceeded and repeated must be 0; pad_token_share is what the model itself adds to make each modality a
+multiple of 32, which no batching can avoid. parquet_* are of the same samples in row groups of 100, shuffled in windows.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from zcurate.model.data.planning import padding_waste, plan_epoch, step_cost_spr
 from zcurate.model.data.resolution import Resolution, map_sizes
 
 _SHAPES = np.array([1, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 16 / 9, 9 / 16, 5 / 4, 4 / 5])
+_AREAS = np.array([256, 512, 768, 1024, 1536]) ** 2
 _SHARES = np.array([0.22, 0.15, 0.08, 0.2, 0.1, 0.1, 0.07, 0.04, 0.04])
 
 
@@ -43,18 +47,61 @@ def mixture(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return width, height, text
 
 
-def random_batches(lengths: np.ndarray, token_budget: int, ranks: int, cost: CostModel, seed: int) -> dict:
-    """The peer: a fixed number of samples per batch, in random order, padded to the longest."""
-    count = max(1, int(token_budget / lengths.mean()))
-    steps = len(lengths) // (count * ranks)
-    taken = np.random.default_rng(seed).permutation(len(lengths))[: steps * count * ranks]
-    taken = taken.reshape(-1, count)
-    longest = lengths[taken].max(axis=1)
-    costs = cost.of_sample(lengths[taken]).sum(axis=1).reshape(steps, ranks)
+def judged(
+    taken: np.ndarray, lengths: np.ndarray, budget: int, ranks: int, cost: CostModel, name: str
+) -> dict:
+    """Figures of batches of equal size: int64 [batches, samples], a step to every `ranks` of them."""
+    taken = taken[: len(taken) // ranks * ranks]
+    longest, tokens = lengths[taken].max(axis=1), taken.shape[1]
+    costs = cost.of_sample(lengths[taken]).sum(axis=1).reshape(-1, ranks)
     return {
-        "peer_padding_waste": float(1 - lengths[taken].sum() / (longest * count).sum()),
-        "peer_step_cost_spread": float((1 - costs.min(axis=1) / costs.max(axis=1)).mean()),
-        "peer_batches_over_budget_share": float((longest * count > token_budget).mean()),
+        f"{name}_padding_waste": float(1 - lengths[taken].sum() / (longest * tokens).sum()),
+        f"{name}_step_cost_spread": float((1 - costs.min(axis=1) / costs.max(axis=1)).mean()),
+        f"{name}_budget_exceeded_share": float((longest * tokens > budget).mean()),
+        f"{name}_budget_fill": float((longest * tokens / budget).mean()),
+        f"{name}_left_out_share": float(1 - taken.size / len(lengths)),
+    }
+
+
+def random_batches(lengths: np.ndarray, budget: int, ranks: int, cost: CostModel, seed: int) -> dict:
+    count = max(1, int(budget / lengths.mean()))
+    taken = np.random.default_rng(seed).permutation(len(lengths))[: len(lengths) // count * count]
+    return judged(taken.reshape(-1, count), lengths, budget, ranks, cost, "random")
+
+
+def bucket_batches(
+    width: np.ndarray,
+    height: np.ndarray,
+    text: np.ndarray,
+    budget: int,
+    ranks: int,
+    cost: CostModel,
+    seed: int,
+) -> dict:
+    """Each sample at the size of its bucket: the nearest of `_SHAPES`, and of `_AREAS` the nearest."""
+    shape = np.abs(np.log(width / height)[:, None] - np.log(_SHAPES)).argmin(axis=1)
+    area = np.abs(np.log(width * height)[:, None] - np.log(_AREAS)).argmin(axis=1)
+    tokens = [_AREAS[area] * _SHAPES[shape], _AREAS[area] / _SHAPES[shape]]
+    columns, rows = (np.maximum(1, np.rint(np.sqrt(side) / 16)).astype(np.int64) for side in tokens)
+    lengths = padded(columns * rows) + padded(text)
+    rng, bucket = np.random.default_rng(seed), shape * len(_AREAS) + area
+    count = max(1, budget // int(lengths.max()))
+    order = rng.permutation(len(lengths))
+    batches = []
+    for b in np.unique(bucket):
+        members = order[bucket[order] == b]
+        batches.append(members[: len(members) // count * count].reshape(-1, count))
+    batches = np.concatenate(batches)
+    return judged(batches[rng.permutation(len(batches))], lengths, budget, ranks, cost, "buckets")
+
+
+def in_windows(lengths: np.ndarray, budget: int, ranks: int, cost: CostModel, seed: int) -> dict:
+    """Figures where samples are read by row groups: shuffled within windows of 64 of them."""
+    blocks = np.arange(len(lengths)) // 100
+    plan = plan_epoch(lengths, budget, ranks, seed, cost=cost, blocks=blocks)
+    return {
+        "padding_waste": round(padding_waste(plan, lengths), 6),
+        "step_cost_spread": round(float(step_cost_spread(plan, lengths, cost).mean()), 6),
     }
 
 
@@ -108,7 +155,14 @@ def main() -> None:
         "repeated": int((times > 1).sum()),
         "left_out": int((times == 0).sum()),
         "pad_token_share": round(float(pads.sum() / lengths.sum()), 5),
+        **{f"parquet_{k}": v for k, v in in_windows(lengths, budget, ranks, cost, args.seed).items()},
         **{k: round(v, 5) for k, v in random_batches(lengths, budget, ranks, cost, args.seed).items()},
+        **{
+            k: round(v, 5)
+            for k, v in bucket_batches(
+                width[used], height[used], text, budget, ranks, cost, args.seed
+            ).items()
+        },
         "mapping_s": round(mapping_s, 2),
         "plan_s": round(plan_s, 2),
         "samples_per_s": round(len(lengths) / plan_s),

@@ -36,8 +36,16 @@ class WithTexts:
     def unreadable(self) -> int:
         return self.source.unreadable
 
-    def read(self, row: int) -> Record:
-        record = self.source.read(row)
+    @property
+    def first(self) -> str:
+        return self.source.first
+
+    @property
+    def window_blocks(self) -> int:
+        return getattr(self.source, "window_blocks", 64)
+
+    def read(self, row: int, pictures: bool = True) -> Record:
+        record = self.source.read(row, pictures)
         if self.at[row] < 0:
             return record
         texts = self.table.slice(int(self.at[row]), 1).to_pylist()[0]

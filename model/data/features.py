@@ -1,15 +1,16 @@
 """Latents and text features computed before training, as optional column groups beside the shards.
 
 A group is a folder: `features.json` (what made it), `index.parquet` (sample, variant, place, shape), `00000.bin`, ... (raw values).
-A latent's variant is the size it was encoded at (`512x384`), a text feature's the digest of its text, so a caption that
-was edited since has no features rather than old ones. A group made by another encoder is refused.
+A latent's variant is the size it was encoded at and the digest of its picture, a text feature's the digest of its text: a
+picture or caption that has changed since has no features rather than old ones. A group made by another encoder
+is refused.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,28 +42,21 @@ _SCHEMA = pa.schema(
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
-    """Of an encoder: class, layer, template, digest of its weights, ...: whatever changes what it gives. 32 hex digits."""
+    """Of whatever changes what an encoder gives. 32 hex digits."""
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return xxhash.xxh3_128_hexdigest(text.encode())
 
 
-def folder_digest(folder: str | Path) -> str:
-    """Of all files of an encoder's folder, by name and content."""
-    digest = xxhash.xxh3_128()
-    for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as f:
-            while piece := f.read(1 << 22):
-                digest.update(piece)
-    return digest.hexdigest()
-
-
-def size_variant(width_px: int, height_px: int) -> str:
-    return f"{width_px}x{height_px}"
+def latent_variant(width_px: int, height_px: int, content: str) -> str:
+    return f"{width_px}x{height_px}:{content}"
 
 
 def text_variant(text: str) -> str:
     return xxhash.xxh3_128_hexdigest(text.encode("utf-8", "replace"))
+
+
+def _key(sample_id: str, variant: str) -> bytes:
+    return xxhash.xxh3_128_digest(f"{sample_id}\0{variant}".encode("utf-8", "replace"))
 
 
 class FeatureWriter:
@@ -92,6 +86,7 @@ class FeatureWriter:
         return self
 
     def add(self, sample_id: str, variant: str, values: torch.Tensor) -> None:
+        """Values of a sample's variant, once."""
         values = values.detach().to("cpu", self._dtype).contiguous()
         data = values.view(torch.uint8).numpy().tobytes() if values.numel() else b""
         if self._out is None or self._at + len(data) > self._file_bytes:
@@ -112,6 +107,7 @@ class FeatureWriter:
         if self._out is not None:
             self._out.close()
         if error is not None:
+            shutil.rmtree(self._work, ignore_errors=True)
             return
         pq.write_table(pa.Table.from_pylist(self._rows, _SCHEMA), self._work / INDEX_NAME, compression="zstd")
         record = json.dumps({**self._facts, "samples": len(self._rows)}, indent=1)
@@ -126,10 +122,16 @@ class FeatureStore:
 
     def __init__(self, folder: Folder, dtype: torch.dtype, index: pa.Table) -> None:
         self._folder, self._dtype = folder, dtype
-        columns = {name: index[name].to_pylist() for name in ("sample_id", "variant")}
-        self._places = {key: i for i, key in enumerate(zip(*columns.values(), strict=True))}
+        ids, variants = (index[name].to_pylist() for name in ("sample_id", "variant"))
+        keys = np.frombuffer(b"".join(map(_key, ids, variants)), "S16")
+        # Sorted keys take a tenth of the memory of a dict.
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
         self._file, self._offset = (index[n].to_numpy() for n in ("file", "offset"))
-        self._shape, self._digest = index["shape"], index["digest"].to_numpy()
+        self._shape, self._digest = index["shape"].combine_chunks(), index["digest"].to_numpy()
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
     @classmethod
     def open(
@@ -166,9 +168,11 @@ class FeatureStore:
 
     def get(self, sample_id: str, variant: str) -> torch.Tensor | None:
         """None where there are none of the sample at this variant. Raises BadSampleError for damaged values."""
-        at = self._places.get((sample_id, variant))
-        if at is None:
+        key = np.frombuffer(_key(sample_id, variant), "S16")[0]
+        place = int(np.searchsorted(self._keys, key))
+        if place == len(self._keys) or self._keys[place] != key:
             return None
+        at = int(self._order[place])
         shape = self._shape[at].as_py()
         length = int(np.prod(shape, dtype=np.int64)) * self._dtype.itemsize
         name = f"{int(self._file[at]):05d}.bin"

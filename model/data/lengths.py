@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +19,9 @@ TextLengths = Callable[[Sequence[str]], np.ndarray]
 MAX_TEXT_TOKENS = 512
 #: Tokens that the chat template puts around a prompt.
 _TEMPLATE_TOKENS = 8
-#: What a byte-pair vocabulary of 150 000 makes one token or more of: a run of letters, one Chinese character or kana,
-#: digits one by one, any other visible character.
-_PIECE = re.compile(r"[^\W\d_]+|[^\s]")
-_IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-_LETTERS_PER_TOKEN = 8
+#: What a byte-pair vocabulary of 150 000 makes one token of, or less: up to 8 letters of a word, one Chinese character or
+#: kana, one digit, any other visible character.
+_PIECE = re.compile(r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{1,8}|\S")
 
 
 def byte_lengths(texts: Sequence[str]) -> np.ndarray:
@@ -32,16 +32,25 @@ def byte_lengths(texts: Sequence[str]) -> np.ndarray:
 def estimated_lengths(texts: Sequence[str]) -> np.ndarray:
     """A bound that byte-pair encoders of 150 000 entries keep to for usual English and Chinese: one token per word of
     up to 8 letters, per ideograph, per digit and per mark, and those of the chat template; cut at 512."""
-    return np.array([min(_estimate(t) + _TEMPLATE_TOKENS, MAX_TEXT_TOKENS) for t in texts], np.int64)
+    counts = [len(_PIECE.findall(t)) + _TEMPLATE_TOKENS for t in texts]
+    return np.minimum(np.array(counts, np.int64), MAX_TEXT_TOKENS)
 
 
-def _estimate(text: str) -> int:
-    total = 0
-    for piece in _PIECE.findall(text):
-        ideographs = len(_IDEOGRAPH.findall(piece))
-        letters = len(piece) - ideographs
-        total += ideographs + -(-letters // _LETTERS_PER_TOKEN)
-    return total
+def tokenizer_lengths(tokenizer: Any) -> TextLengths:
+    """Exact, of `Qwen3TextEncoder` with this tokenizer, its chat template included; about a tenth as fast as the bound."""
+    mark = "\0"
+    message = [{"role": "user", "content": mark}]
+    template = tokenizer.apply_chat_template(
+        message, tokenize=False, add_generation_prompt=True, enable_thinking=True
+    )
+
+    def lengths(texts: Sequence[str]) -> np.ndarray:
+        tokens = tokenizer([template.replace(mark, t) for t in texts])["input_ids"] if len(texts) else []
+        return np.minimum(np.array([len(t) for t in tokens], np.int64), MAX_TEXT_TOKENS)
+
+    backend = tokenizer.backend_tokenizer.to_str()
+    lengths.__name__ = f"tokenizer-{hashlib.sha256((template + backend).encode()).hexdigest()[:16]}"
+    return lengths
 
 
 #: By name, for recipes. Another tokenizer can be given as a function with a `__name__`.

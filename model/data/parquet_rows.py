@@ -18,6 +18,7 @@ from .storage import Folder
 from .webdataset_index import Found
 
 _ERRORS = (OSError, pa.ArrowException, ValueError)
+_PICTURES = {"image", "sources", "target", "mask"}
 
 
 def scan_pictures(folder: Folder) -> Iterator[Found | BadSampleError]:
@@ -39,7 +40,10 @@ def scan_pictures(folder: Folder) -> Iterator[Found | BadSampleError]:
                 if isinstance(facts, BadSampleError):
                     yield facts
                     continue
-                yield Found(facts["sample_id"], name, group, i, 0, facts.get("weight"), facts)
+                kind = facts.get("caption_kind")
+                yield Found(
+                    facts["sample_id"], name, group, i, 0, facts.get("weight"), facts, caption_kind=kind
+                )
 
 
 def scan_pairs(folder: Folder) -> Iterator[Found | BadSampleError]:
@@ -105,23 +109,39 @@ def _bytes(image: Any) -> bytes:
 
 @dataclass(eq=False)
 class GroupReader:
-    """Rows of row groups. Of the groups read last, `most_bytes` are kept; safe from several threads."""
+    """Rows of row groups. Of the groups read last, `most_bytes` are kept; safe from several threads. `reads`: groups read
+    so far."""
 
     folder: Folder
     most_bytes: int = 1 << 30
-    _kept: OrderedDict[tuple[str, int], pa.Table] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[tuple[str, int, bool], pa.Table] = field(default_factory=OrderedDict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    reads: int = 0
 
-    def row(self, name: str, group: int, at: int) -> dict[str, Any]:
-        """One row with its pictures. Raises BadSampleError."""
-        table = self._table(name, group)
+    def window_blocks(self, name: str) -> int:
+        """Groups that fit the kept bytes with room for the next ones, by those of one file; at least 2, at most 64.
+
+        Raises SchemaError for a file that cannot be read.
+        """
+        try:
+            with self.folder.open(name) as f:
+                facts = pq.ParquetFile(f).metadata
+        except _ERRORS as error:
+            raise SchemaError(f"{self.folder.url}/{name}: {error}") from error
+        sizes = [facts.row_group(i).total_byte_size for i in range(facts.num_row_groups)]
+        mean = max(1, sum(sizes) // max(1, len(sizes)))
+        return int(min(64, max(2, 0.7 * self.most_bytes / mean)))
+
+    def row(self, name: str, group: int, at: int, pictures: bool = True) -> dict[str, Any]:
+        """One row, with its pictures or without. Raises BadSampleError."""
+        table = self._table(name, group, pictures)
         if at >= table.num_rows:
             raise BadSampleError(f"{self.folder.url}/{name}: row group {group} ends before row {at}")
         return table.slice(at, 1).to_pylist()[0]
 
-    def _table(self, name: str, group: int) -> pa.Table:
-        key = (name, group)
+    def _table(self, name: str, group: int, pictures: bool) -> pa.Table:
+        key = (name, group, pictures)
         with self._lock:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock:
@@ -132,11 +152,13 @@ class GroupReader:
             try:
                 with self.folder.open(name) as f:
                     file = pq.ParquetFile(f)
-                    columns = [c for c in file.schema_arrow.names if c != "mask"]
+                    unwanted = {"mask"} if pictures else _PICTURES
+                    columns = [c for c in file.schema_arrow.names if c not in unwanted]
                     table = file.read_row_group(group, columns=columns, use_threads=False)
             except (*_ERRORS, IndexError) as error:
                 raise BadSampleError(f"{self.folder.url}/{name}: row group {group}: {error}") from error
             with self._lock:
+                self.reads += 1
                 self._kept[key] = table
                 held = sum(t.nbytes for t in self._kept.values())
                 while held > self.most_bytes and len(self._kept) > 1:

@@ -28,7 +28,9 @@ class Rows:
         block: int64 [n]: what a reader must fetch to get one of them: equal numbers are read together.
         sizes_px: int32 [n, 2] (width, height) of the target as displayed; 0 where unknown.
         references_px: int32 [n, 4, 2] of an edit's sources; None for pictures.
-        weight: float64 [n].
+        weight: float64 [n], finite and >= 0.
+        placeholder: bool [n]: its captions were made by no model. alt_chosen: bool [n]: the text chosen at export is
+            the one that came with the picture.
         kinds: names of the kinds of text there are. tokens: uint16 [n, kinds]; 0: the sample has none of the kind
             (of several simulated prompts the longest).
     """
@@ -43,6 +45,8 @@ class Rows:
     sizes_px: np.ndarray
     references_px: np.ndarray | None
     weight: np.ndarray
+    placeholder: np.ndarray
+    alt_chosen: np.ndarray
     kinds: tuple[str, ...]
     tokens: np.ndarray
 
@@ -53,12 +57,12 @@ class Rows:
         return f"{int(self.ids[row, 0]):016x}{int(self.ids[row, 1]):016x}"
 
     def tokens_of(self, kinds: Sequence[str]) -> np.ndarray:
-        """int64 [n, len(kinds)], 0 for kinds that no sample has."""
+        """uint16 [n, len(kinds)], 0 for kinds that no sample has."""
         columns = [
             self.tokens[:, self.kinds.index(k)] if k in self.kinds else np.zeros(len(self), np.uint16)
             for k in kinds
         ]
-        return np.stack(columns, axis=1).astype(np.int64)
+        return np.stack(columns, axis=1)
 
     def to_arrow(self) -> pa.Table:
         """For the cache of a scan."""
@@ -73,6 +77,8 @@ class Rows:
             "width_px": self.sizes_px[:, 0],
             "height_px": self.sizes_px[:, 1],
             "weight": self.weight,
+            "placeholder": self.placeholder,
+            "alt_chosen": self.alt_chosen,
         }
         if self.references_px is not None:
             flat = self.references_px.reshape(len(self), -1)
@@ -98,7 +104,7 @@ class Rows:
             *(column[name] for name in ("shard", "start", "length", "picture", "block")),
             np.stack([column["width_px"], column["height_px"]], axis=1),
             references,
-            column["weight"],
+            *(column[name] for name in ("weight", "placeholder", "alt_chosen")),
             tuple(facts["kinds"]),
             np.stack(tokens, axis=1) if tokens else np.zeros((len(table), 0), np.uint16),
         )
@@ -120,22 +126,27 @@ class Record:
     """One sample as it is stored.
 
     Attributes:
-        target: bytes of the target picture. references: of the sources of an edit.
+        target: bytes of the target picture, references: of the sources of an edit; b"" and () where they were not
+            asked for.
         texts: kind -> text, list of texts, or None.
+        content: digest of the target's bytes as the export states it; "" where it does not.
     """
 
     target: bytes
     references: tuple[bytes, ...]
     texts: Mapping[str, Any]
+    content: str = ""
 
 
 class Source(Protocol):
-    """An exported data set that is open for training. `unreadable`: samples whose facts could not be read."""
+    """An exported data set that is open for training. `unreadable`: samples whose facts could not be read; `first`: why
+    the first of them could not."""
 
     rows: Rows
     name: str
     unreadable: int
+    first: str
 
-    def read(self, row: int) -> Record:
-        """From any thread. Raises BadSampleError where the record is missing, cut short or malformed."""
+    def read(self, row: int, pictures: bool = True) -> Record:
+        """From any thread. Without `pictures` no more is read than the texts need. Raises BadSampleError where the record is missing, cut short or malformed."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from .rows import MOST_REFERENCES, Rows, id_halves
 from .webdataset_index import Found
 
 #: Kinds of text besides those that an export names; raised with the form of the cache.
-_FORM = 1
+_FORM = 2
 _MOST_TOKENS = 2**16 - 1
 
 
@@ -55,17 +56,26 @@ def collect(samples: Iterable[Found | BadSampleError], lengths: TextLengths, whe
     shards: dict[str, int] = {}
     kinds: dict[str, int] = {}
     ids: list[str] = []
-    places, sizes, weights, counts, references = [], [], [], [], []
+    places, sizes, weights, marks, counts, references = [], [], [], [], [], []
     bad, first = 0, ""
     for sample in samples:
         if isinstance(sample, BadSampleError):
             bad, first = bad + 1, first or str(sample)
             continue
+        try:
+            weight = 1.0 if sample.weight is None else float(sample.weight)
+        except (TypeError, ValueError):
+            weight = -1.0
+        if not 0 <= weight < math.inf:
+            bad += 1
+            first = first or f"{where}: sample {sample.id}: weight {sample.weight!r} is no number from 0"
+            continue
         ids.append(sample.id)
         shard = shards.setdefault(sample.shard, len(shards))
         places.append((shard, sample.start, sample.length, sample.picture))
         sizes.append(sample.size_px or _size(sample.facts))
-        weights.append(1.0 if sample.weight is None else float(sample.weight))
+        weights.append(weight)
+        marks.append((sample.facts.get("placeholder") is True, sample.caption_kind == ALT_TEXT))
         row: dict[int, int] = {}
         for kind, value in texts_of(sample.facts).items():
             row[kinds.setdefault(kind, len(kinds))] = token_counts(value, kind, lengths)
@@ -91,6 +101,8 @@ def collect(samples: Iterable[Found | BadSampleError], lengths: TextLengths, whe
         sizes_px=np.array(sizes, np.int32),
         references_px=np.array(references, np.int32) if pairs else None,
         weight=np.array(weights, np.float64),
+        placeholder=np.array([m[0] for m in marks], bool),
+        alt_chosen=np.array([m[1] for m in marks], bool),
         kinds=tuple(kinds),
         tokens=tokens,
     )

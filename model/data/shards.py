@@ -35,18 +35,21 @@ class TarSource:
     name: str
     rows: Rows
     unreadable: int
+    first: str
     folder: Folder
 
-    def read(self, row: int) -> Record:
+    def read(self, row: int, pictures: bool = True) -> Record:
         """Raises BadSampleError."""
         r = self.rows
         shard, start, picture = r.shards[r.shard[row]], int(r.start[row]), int(r.picture[row])
-        data = self.folder.read_range(shard, start, int(r.length[row]))
+        behind = -(-picture // 512) * 512
+        skipped = 0 if pictures else behind
+        data = self.folder.read_range(shard, start + skipped, int(r.length[row]) - skipped)
         where = f"{self.folder.url}/{shard} at byte {start}"
         if picture:
-            facts, _ = webdataset_index.text_members(data[-(-picture // 512) * 512 :], where)
+            facts, _ = webdataset_index.text_members(data[behind - skipped :], where)
             _same(facts.get("sample_id"), r.id_of(row), where)
-            return Record(data[:picture], (), texts_of(facts))
+            return Record(b"" if skipped else data[:picture], (), texts_of(facts), _text(facts, "content_id"))
         parts = webdataset_index.members(data, where)
         named = {name.partition(".")[0]: part for name, part in parts.items()}
         facts = webdataset_index.object_of(named.get("json", b""), where)
@@ -54,27 +57,41 @@ class TarSource:
         sources = tuple(named[k] for k in sorted(named) if k.startswith("source"))
         if "target" not in named or not sources:
             raise BadSampleError(f"{where}: no pair: it has {', '.join(sorted(named)) or 'nothing'}")
-        return Record(named["target"], sources, texts_of(facts))
+        return Record(named["target"], sources, texts_of(facts), _text(facts, "target_sha256"))
 
 
 @dataclass(frozen=True, eq=False)
 class ParquetSource:
-    """Samples in Parquet files: row groups are read whole, so samples should be drawn in windows (`Rows.block`)."""
+    """Samples in Parquet files: row groups are read whole, so samples are drawn in windows of them (`Rows.block`)."""
 
     name: str
     rows: Rows
     unreadable: int
+    first: str
     reader: GroupReader
 
-    def read(self, row: int) -> Record:
+    @property
+    def window_blocks(self) -> int:
+        """Row groups that a window may have for the reader to keep them all."""
+        return self.reader.window_blocks(self.rows.shards[0])
+
+    def read(self, row: int, pictures: bool = True) -> Record:
         """Raises BadSampleError."""
         r = self.rows
         shard = r.shards[r.shard[row]]
-        found = self.reader.row(shard, int(r.start[row]), int(r.length[row]))
+        found = self.reader.row(shard, int(r.start[row]), int(r.length[row]), pictures)
         where = f"{self.reader.folder.url}/{shard}: row group {int(r.start[row])}, row {int(r.length[row])}"
         _same(found.get("sample_id", found.get("pair_id")), r.id_of(row), where)
+        content = _text(found, "content_id") or _text(found, "target_sha256")
+        if not pictures:
+            return Record(b"", (), texts_of(found), content)
         target, sources = parquet_rows.pictures_of(found)
-        return Record(target, sources, texts_of(found))
+        return Record(target, sources, texts_of(found), content)
+
+
+def _text(facts: Mapping[str, Any], name: str) -> str:
+    value = facts.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _same(found: Any, wanted: str, where: str) -> None:
@@ -90,6 +107,7 @@ def open_source(
     cache_dir: str | Path | None = None,
     split: str | None = "train",
     options: Mapping[str, Any] | None = None,
+    kept_bytes: int = 1 << 30,
 ) -> TarSource | ParquetSource:
     """Open a folder that `zcurate export` or `zcurate edits-export` wrote.
 
@@ -100,7 +118,7 @@ def open_source(
         cache_dir: where to keep what was found, for the next time; a changed export is scanned anew. Nothing is kept
             of an export some of whose samples could not be read.
         split: of edit pairs; pictures have none. None: all.
-        options: of fsspec.
+        options: of fsspec. kept_bytes: of row groups of Parquet that are held in memory.
 
     Raises:
         SchemaError: the folder is no such export, lacks columns, or nothing in it can be read.
@@ -116,7 +134,7 @@ def open_source(
     )
     rows = load_rows(cached) if cached else None
     if rows is not None:
-        return _source(form, folder, Scan(rows))
+        return _source(form, folder, Scan(rows), kept_bytes)
     samples = _SCANS[form](folder)
     if pairs:
         samples = (s for s in samples if isinstance(s, BadSampleError) or _trains(s.facts, split))
@@ -127,13 +145,14 @@ def open_source(
         scan = replace(scan, rows=replace(scan.rows, block=block))
     if cached and not scan.unreadable:
         save_rows(cached, scan.rows)
-    return _source(form, folder, scan)
+    return _source(form, folder, scan, kept_bytes)
 
 
-def _source(form: str, folder: Folder, scan: Scan) -> TarSource | ParquetSource:
+def _source(form: str, folder: Folder, scan: Scan, kept_bytes: int) -> TarSource | ParquetSource:
     if form.endswith("parquet"):
-        return ParquetSource(folder.url, scan.rows, scan.unreadable, GroupReader(folder))
-    return TarSource(folder.url, scan.rows, scan.unreadable, folder)
+        reader = GroupReader(folder, kept_bytes)
+        return ParquetSource(folder.url, scan.rows, scan.unreadable, scan.first, reader)
+    return TarSource(folder.url, scan.rows, scan.unreadable, scan.first, folder)
 
 
 def _trains(facts: Mapping[str, Any], split: str | None) -> bool:

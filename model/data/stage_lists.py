@@ -3,8 +3,11 @@ knows nothing of how they were made."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +15,7 @@ import pyarrow.parquet as pq
 
 from .errors import SchemaError
 from .rows import id_halves
+from .storage import Folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,36 +31,46 @@ class StageList:
     kind: tuple[str | None, ...] | None = None
 
 
-def read_list(path: str | Path, stage: str | None = None) -> StageList:
+def read_list(
+    path: str | Path, stage: str | None = None, options: Mapping[str, Any] | None = None
+) -> StageList:
     """Read a list.
 
-    `.parquet`: columns `sample_id` (16 bytes or 32 hex digits) and, if there, `stage`, `weight`, `caption`. `.npy`: pairs of
+    `.parquet`: columns `sample_id` (16 bytes or 32 hex digits) and, if there, `stage`, `weight`, `caption`: the plan
+    that the balance stage leaves in `DATASET/_tables/plan_samples/*/all.parquet`, or one of your own. `.npy`: pairs of
     uint64, as `uids.npy` of an export. Else text: one id of 32 hex digits a line.
 
     Args:
+        path: of a file, or URL. options: of fsspec.
         stage: only rows of this stage, of lists that hold several.
 
     Raises:
         SchemaError: it cannot be read, lacks `sample_id`, or holds several stages and none is named.
     """
-    path = Path(path)
     try:
-        if path.suffix == ".parquet":
-            return _from_table(pq.read_table(path), path, stage)
-        if path.suffix == ".npy":
-            pairs = np.load(path, allow_pickle=False)
+        data = _read(str(path), options)
+        if str(path).endswith(".parquet"):
+            return _from_table(pq.read_table(data), path, stage)
+        if str(path).endswith(".npy"):
+            pairs = np.load(data, allow_pickle=False)
             if pairs.dtype.names and len(pairs.dtype.names) == 2:
                 pairs = np.stack([pairs[n] for n in pairs.dtype.names], axis=1)
             if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind != "u":
                 raise SchemaError(f"{path}: {pairs.dtype} {list(pairs.shape)}; pairs of uint64 are wanted")
             return StageList(pairs.astype(np.uint64))
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in data.read().decode("utf-8").splitlines() if line.strip()]
         return StageList(id_halves(lines, str(path)))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise SchemaError(f"{path}: cannot be read as a list of samples: {error}") from error
 
 
-def _from_table(table: pa.Table, path: Path, stage: str | None) -> StageList:
+def _read(path: str, options: Mapping[str, Any] | None) -> io.BytesIO:
+    folder, _, name = path.rpartition("/")
+    here = "." if not path.startswith("/") else ""
+    return io.BytesIO(Folder(folder or here, options).read(name))
+
+
+def _from_table(table: pa.Table, path: str | Path, stage: str | None) -> StageList:
     if "sample_id" not in table.column_names:
         raise SchemaError(f"{path}: lacks the column sample_id; it has {', '.join(table.column_names)}")
     if "stage" in table.column_names:

@@ -16,10 +16,16 @@ class Folder:
     def __init__(self, url: str | Path, options: Mapping[str, Any] | None = None) -> None:
         self.url = str(url).rstrip("/")
         self._fs, self._root = None, self.url.removeprefix("file://")
+        if "::" in self.url:
+            raise SchemaError(f"{self.url}: chained protocols are not read; copy the export to one place")
         if "://" in self._root:
             import fsspec
 
             self._fs, self._root = fsspec.core.url_to_fs(self.url, **(options or {}))
+
+    @property
+    def remote(self) -> bool:
+        return self._fs is not None
 
     def path(self, name: str) -> str:
         """Raises SchemaError for a name that leaves the folder."""

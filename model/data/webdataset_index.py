@@ -12,7 +12,9 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -30,12 +32,15 @@ _TAIL_BYTES = 8192
 _MOST_TAIL_BYTES = 64 << 20
 #: Of a picture, to find its size; where that is not enough all of it.
 _HEAD_BYTES = 65_536
-_COLUMNS = ("shard", "sample_id", "offset", "length", "weight")
+_COLUMNS = ("shard", "sample_id", "offset", "length", "weight", "caption_kind")
+#: Range reads at once of a scan behind a network.
+_REMOTE_READS = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One sample of a scan. `facts`: its JSON; `size_px`, `references_px`: only where the pictures were looked at."""
+    """One sample of a scan. `facts`: its JSON; `size_px`, `references_px`: only where the pictures were looked at;
+    `caption_kind`: of the text chosen at export."""
 
     id: str
     shard: str
@@ -46,6 +51,7 @@ class Found:
     facts: dict[str, Any]
     size_px: tuple[int, int] | None = None
     references_px: tuple[tuple[int, int], ...] = ()
+    caption_kind: str | None = None
 
 
 def read_index(folder: Folder) -> pa.Table:
@@ -64,22 +70,27 @@ def read_index(folder: Folder) -> pa.Table:
 
 def scan_pictures(folder: Folder) -> Iterator[Found | BadSampleError]:
     """Samples of a WebDataset export, in order; an error in place of each that cannot be read."""
-    for row in (row for batch in read_index(folder).to_batches() for row in batch.to_pylist()):
-        try:
-            yield _picture(folder, row)
-        except BadSampleError as error:
-            yield error
+    index, read = read_index(folder), partial(_picture, folder)
+    with ThreadPoolExecutor(_REMOTE_READS) as pool:
+        mapped = pool.map if folder.remote else map
+        for batch in index.to_batches(max_chunksize=4096):
+            yield from mapped(read, batch.to_pylist())
 
 
-def _picture(folder: Folder, row: dict[str, Any]) -> Found:
+def _picture(folder: Folder, row: dict[str, Any]) -> Found | BadSampleError:
     shard, start, size = row["shard"], row["offset"], row["length"]
     if not isinstance(shard, str) or start is None or size is None or start < 0 or size < 1:
-        raise BadSampleError(
+        return BadSampleError(
             f"{folder.url}/{INDEX_NAME}: sample {row['sample_id']}: shard {shard}, {start}+{size}"
         )
     behind = start + -(-size // _BLOCK) * _BLOCK
-    texts, length = _texts(folder, shard, behind)
-    return Found(row["sample_id"], shard, start, behind + length - start, size, row["weight"], texts)
+    try:
+        texts, length = _texts(folder, shard, behind)
+    except BadSampleError as error:
+        return error
+    end = behind + length
+    kind = row["caption_kind"]
+    return Found(row["sample_id"], shard, start, end - start, size, row["weight"], texts, caption_kind=kind)
 
 
 def _texts(folder: Folder, shard: str, at: int) -> tuple[dict[str, Any], int]:
@@ -132,7 +143,9 @@ def members(record: bytes, where: str) -> dict[str, bytes]:
     """Members of a piece of a tar, by name behind the key's first dot. Raises BadSampleError where one is cut short."""
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(record), mode="r:") as tar:
+        # A record ends with its last member's data; a tar wants whole blocks.
+        whole = io.BytesIO(record + bytes(-len(record) % _BLOCK))
+        with tarfile.open(fileobj=whole, mode="r:") as tar:
             while (info := tar.next()) is not None:
                 data = record[info.offset_data : info.offset_data + info.size]
                 if len(data) < info.size:
