@@ -11,7 +11,6 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .errors import SizeError
-from .packing import check_size
 
 #: References above this are reduced to it, and ones below the smallest side are refused (as released).
 REFERENCE_AREA_PX = 1024 * 1024
@@ -34,6 +33,7 @@ class Start:
     mask: Image.Image | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "image", flat(self.image))
         if not 0 < self.strength <= 1:
             raise SizeError(f"strength {self.strength}: it must be above 0 and at most 1")
         if self.mask is not None and self.mask.size != self.image.size:
@@ -50,21 +50,31 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def check_canvas(size: tuple[int, int], multiple_px: int, low_px: int, high_px: int) -> None:
     """Raise SizeError, with the nearest size that works, unless the model can draw (width, height)."""
-    check_size(*size, multiple_px)
-    if min(size) < low_px or max(size) > high_px:
-        nearest = [min(max(side, low_px), high_px) for side in size]
+    nearest = tuple(nearest_side(side, multiple_px, low_px, high_px) for side in size)
+    if nearest != tuple(size):
         raise SizeError(
-            f"size {size[0]}*{size[1]}: sides of this model run from {low_px} to {high_px} px; "
-            f"nearest: {nearest[0]}*{nearest[1]}"
+            f"size {size[0]}*{size[1]}: both sides must be multiples of {multiple_px} px, from {low_px} to "
+            f"{high_px} px; nearest: {nearest[0]}*{nearest[1]}"
         )
+
+
+def nearest_side(side: int, multiple_px: int, low_px: int, high_px: int) -> int:
+    """The multiple nearest to `side` within bounds, which are multiples."""
+    return min(max(round(side / multiple_px) * multiple_px, low_px), high_px)
+
+
+def flat(image: Image.Image) -> Image.Image:
+    """RGB, upright, transparency put on white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("RGBA", "LA", "P", "PA"):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 def to_tensor(image: Image.Image) -> Tensor:
     """float32 [3, height, width] in [-1, 1]. Transparency is put on white."""
-    if image.mode in ("RGBA", "LA", "P", "PA"):
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    pixels = np.asarray(image.convert("RGB"), np.float32)
+    pixels = np.asarray(flat(image), np.float32)
     return torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1)
 
 
@@ -79,7 +89,7 @@ def reference(image: Image.Image, area_px: int, multiple_px: int) -> tuple[Image
 
     area_px: area of the target, to which references above 1 MP are reduced. Raises SizeError.
     """
-    image = ImageOps.exif_transpose(image)
+    image = flat(image)
     width, height = image.size
     smallest = min(REFERENCE_SIDE_PX, 4 * multiple_px)
     if min(width, height) < smallest or max(width, height) > REFERENCE_ASPECT * min(width, height):
@@ -107,6 +117,9 @@ def outpaint(
 ) -> Start:
     """Room in pixels added on each side, to be drawn: the start, whose picture has the new size.
 
+    A strip of the old picture along the new ground is drawn again (OUTPAINT_OVERLAP_PX, at most a quarter of
+    the side), so that no seam shows; the rest of it stays as it is.
+
     The new ground begins as the border's colors drawn out. Raises SizeError when nothing is added, or the new
     size is not a multiple, with amounts that are.
     """
@@ -122,7 +135,7 @@ def outpaint(
             f"outpaint to {width}*{height} px: both sides must be multiples of {multiple_px} px; "
             f"nearest: right {right + more_x}, bottom {bottom + more_y}"
         )
-    pixels = np.asarray(image.convert("RGB"))
+    pixels = np.asarray(flat(image))
     wide = np.pad(pixels, ((top, bottom), (left, right), (0, 0)), mode="edge")
     mask = np.full(wide.shape[:2], 255, np.uint8)
     inner = [min(OUTPAINT_OVERLAP_PX, image.width // 4, image.height // 4) if side else 0 for side in sides]
@@ -135,4 +148,4 @@ def composite(drawn: Image.Image, start: Start) -> Image.Image:
     if start.mask is None:
         return drawn
     white = start.mask.convert("L").point(lambda value: 255 if value > 127 else 0)
-    return Image.composite(drawn, start.image.convert("RGB"), white)
+    return Image.composite(drawn, start.image, white)

@@ -15,6 +15,8 @@ from .request import PRESETS, Request, Settings
 
 #: Grades pictures of one prompt; the highest is picked.
 Score = Callable[[Sequence[Image.Image], str], Sequence[float]]
+#: Gives a model when its turn has come; the one before is not needed any more.
+Load = Callable[[], Generator]
 
 
 @dataclass(frozen=True)
@@ -42,23 +44,26 @@ class Link:
 
 def run_chain(
     request: Request,
-    turbo: Generator,
-    base: Generator | None,
-    editor: Generator | None,
+    turbo: Load,
+    base: Load | None,
+    editor: Load | None,
     score: Score,
     plan: Plan,
 ) -> Iterator[Link]:
     """All drafts, then what was made of the best, as they are finished.
 
-    base, editor: None leaves their stage out. Raises GenerationError for an instruction without an editor, and
+    request: of the first draft. base, editor: None leaves their stage out. Only one model is held at a time.
+    Raises GenerationError for an instruction without an editor, and
     for scores that cannot be compared.
     """
     if plan.instruction and editor is None:
         raise GenerationError("an instruction needs an Edit model (--edit s3dit:DIR)")
     if plan.drafts < 1:
         raise GenerationError(f"drafts is {plan.drafts}; at least 1 is needed")
-    asked = [replace(request, seed=request.seed + i) for i in range(plan.drafts)]
-    drafts = list(turbo.generate(asked, plan.batch))
+    # Without guidance a negative prompt has no effect; it is for the refinement.
+    negative = request.negative if request.settings.guidance else ""
+    asked = [replace(request, seed=request.seed + i, negative=negative) for i in range(plan.drafts)]
+    drafts = list(turbo().generate(asked, plan.batch))
     scores = [float(s) for s in score([d.image for d in drafts], request.prompt)]
     if len(scores) != len(drafts) or not np.isfinite(scores).all():
         raise GenerationError(f"the score gave {scores} for {len(drafts)} drafts; it must give a number each")
@@ -69,11 +74,12 @@ def run_chain(
     if base is not None:
         refined = replace(
             last.request,
+            negative=request.negative,
             settings=plan.refine,
             start=Start(last.image, plan.strength),
             tags=request.tags | {"chain": "refine", "chain_draft_seed": str(last.request.seed)},
         )
-        last = next(iter(base.generate([refined])))
+        last = next(iter(base().generate([refined])))
         yield Link("refine", last)
     if plan.instruction:
         edited = Request(
@@ -84,7 +90,7 @@ def run_chain(
             references=(last.image,),
             tags=request.tags | {"chain": "edit", "chain_prompt": request.prompt},
         )
-        yield Link("edit", next(iter(editor.generate([edited]))))
+        yield Link("edit", next(iter(editor().generate([edited]))))
 
 
 def sharpness(images: Sequence[Image.Image], prompt: str) -> list[float]:

@@ -20,8 +20,16 @@ class WeightsError(ModelError):
 
 
 class GenerationError(ModelError):
-    """A request cannot be drawn, or what was drawn is broken (NaN, black); the message names the setting."""
+    """A request cannot be drawn; the message names the option and what it may be."""
+
+
+class BrokenPictureError(GenerationError):
+    """What was drawn holds NaN or infinite values, or is black; the message names the setting."""
 
 
 class MemoryShortError(GenerationError):
     """Out of memory; the message says which options to try, in order."""
+
+
+class ModelWarning(UserWarning):
+    """Something that was asked for has no effect, or less than expected."""

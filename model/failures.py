@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from .errors import GenerationError, MemoryShortError
+from .errors import BrokenPictureError, MemoryShortError
 
 #: Pictures whose brightest value is below this (of 255) count as black.
 BLACK = 2
@@ -41,9 +41,9 @@ def advice(
     size: tuple[int, int], batch: int, dtype: torch.dtype, quantized: str | None, offload: str | None
 ) -> list[str]:
     """Options that are left, in the order in which they cost least."""
-    half = [max(256, side // 2 // 16 * 16) for side in size]
+    half = [min(side, max(256, side // 2 // 16 * 16)) for side in size]
     options = [
-        (min(half[0], size[0]) * min(half[1], size[1]) < size[0] * size[1], f"--size {half[0]}*{half[1]}"),
+        (half != list(size), f"--size {half[0]}*{half[1]}"),
         (batch > 1, "--batch 1"),
         (dtype == torch.float32, "--dtype bfloat16"),
         (quantized != "int4", "--quantize int4"),
@@ -54,17 +54,21 @@ def advice(
 
 
 def check_state(x: Tensor, dtype: torch.dtype, quantized: str | None, guidance: float) -> None:
-    """Raise GenerationError, naming the setting to blame, when a sampler's result is not finite."""
+    """Raise BrokenPictureError, naming the setting to blame, when a sampler's result is not finite."""
     if not bool(x.isfinite().all()):
-        raise GenerationError(f"the sampler gave NaN or infinite values: {blame(dtype, quantized, guidance)}")
+        raise BrokenPictureError(
+            f"the sampler gave NaN or infinite values: {blame(dtype, quantized, guidance)}"
+        )
 
 
 def check_picture(pixels: Tensor, dtype: torch.dtype, quantized: str | None, guidance: float) -> None:
-    """Raise GenerationError when decoded pixels, around [-1, 1], are not finite or all black."""
+    """Raise BrokenPictureError when decoded pixels, around [-1, 1], are not finite or all black."""
     if not bool(pixels.isfinite().all()):
-        raise GenerationError(f"the decoder gave NaN or infinite values: {blame(dtype, quantized, guidance)}")
+        raise BrokenPictureError(
+            f"the decoder gave NaN or infinite values: {blame(dtype, quantized, guidance)}"
+        )
     if float(pixels.max()) < BLACK / 127.5 - 1:
-        raise GenerationError(f"the picture is black: {blame(dtype, quantized, guidance)}")
+        raise BrokenPictureError(f"the picture is black: {blame(dtype, quantized, guidance)}")
 
 
 def blame(dtype: torch.dtype, quantized: str | None, guidance: float) -> str:

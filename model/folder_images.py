@@ -71,7 +71,8 @@ class FolderImages:
             except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
                 raise GenerationError(f"{path}: not a readable picture: {error}") from error
             facts = {"prompt": request.prompt, "model": self.identity, "origin": "model", "file": path.name}
-            yield Picture(picture, request, record | facts)
+            known = {"seed": request.seed, "software": "made elsewhere"}
+            yield Picture(picture, request, known | record | facts)
 
 
 def _sidecar(path: Path) -> tuple[str | None, dict]:

@@ -55,9 +55,16 @@ class Runtime:
             raise GenerationError(f"vae_tile_px is {self.vae_tile_px}; tiles are at least 64 px")
 
     def place(self) -> torch.device:
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        """The device. Raises GenerationError for one that is unknown or not here."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise GenerationError(f"device {self.device!r} cannot be used here: {reason}") from error
+        return device
 
     def precision(self) -> torch.dtype:
         if self.dtype != "auto":
@@ -138,7 +145,7 @@ class Generator:
     def _times(self, request: Request) -> tuple[float, ...]:
         width, height = request.canvas
         tokens = width * height // self.pipeline.multiple_px**2
-        times = self.pipeline.schedule.times(request.settings.steps, tokens)
+        times = request.settings.schedule(self.pipeline.schedule).times(request.settings.steps, tokens)
         if request.start is None:
             return times
         # The first steps are left out, as in diffusers; at least one runs.

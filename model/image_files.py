@@ -70,6 +70,7 @@ def record_of(request: Request, generator: Generator, times: tuple[float, ...], 
         "model_trained": pipeline.trained,
         "dtype": str(generator.dtype).removeprefix("torch."),
         "quantize": generator.runtime.quantize,
+        "quantize_form": generator.quantized_form,
         "software": software(),
         "digital_source_type": SOURCE_TYPE,
         "origin": "model",
@@ -96,6 +97,12 @@ def file_name(record: dict) -> str:
     return f"{words or 'picture'}-{record['seed']}"
 
 
+def check_suffix(suffix: str) -> None:
+    """Raise GenerationError unless pictures can be written with this suffix."""
+    if suffix.lower() not in FORMATS:
+        raise GenerationError(f"suffix {suffix!r}: pictures are written as {', '.join(FORMATS)}")
+
+
 def save_picture(
     image: Image.Image, record: dict, folder: Path | str, name: str | None = None, suffix: str = ".png"
 ) -> Path:
@@ -103,8 +110,7 @@ def save_picture(
 
     suffix: .png, .jpg or .webp. Raises GenerationError for another.
     """
-    if suffix.lower() not in FORMATS:
-        raise GenerationError(f"suffix {suffix!r}: pictures are written as {', '.join(FORMATS)}")
+    check_suffix(suffix)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     stem = name or file_name(record)

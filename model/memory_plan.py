@@ -1,7 +1,7 @@
-"""What drawing needs of a device's memory, in each mode, computed from parameter counts and sizes.
+"""What drawing needs of a device's memory, in each mode, computed without the weights.
 
-Weights are exact. Activations are an estimate from the largest tensors that live at once; what the CUDA
-context and libraries take (about 0.5 GB) is added to none of the rows.
+Weights are counted exactly. Activations are found by running the model's own code on shapes alone
+(`memory_trace`), plus RESERVE. What the CUDA context and libraries take (about 0.5 GB) is in none of the rows.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from pathlib import Path
 
 import torch
 
-from .config import PAD_MULTIPLE, PRESETS, S3DiTConfig
+from .config import PRESETS, S3DiTConfig
+from .errors import ModelConfigError
+from .memory_trace import decoding_bytes, drawing_bytes, reading_bytes
 from .model import S3DiT
 from .pipeline_folder import read_index
 from .quantize import GROUP, chosen
 from .residency import streamed_parts
-from .vae import SCORES, AutoencoderKL, VaeConfig
+from .vae import AutoencoderKL, VaeConfig
 
 GB = 1e9
 #: Tokens of a long prompt, which the estimate of activations assumes.
 TEXT_TOKENS = 512
 TILE_PX = 512
+#: On top of activations, for rounding of the allocator and workspaces of kernels. Ours, not measured.
+RESERVE = 1.2
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,12 @@ class Qwen3Size:
 
     @classmethod
     def read(cls, path: Path) -> Qwen3Size:
-        values = json.loads(path.read_text("utf-8"))
-        return cls(**{name: int(values[name]) for name in cls.__dataclass_fields__ if name in values})
+        """From a config.json of transformers. Raises ModelConfigError."""
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            return cls(**{name: int(values[name]) for name in cls.__dataclass_fields__ if name in values})
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelConfigError(f"{path}: not the configuration of a Qwen3: {error}") from error
 
     @property
     def layer(self) -> int:
@@ -68,8 +76,12 @@ class Sizes:
     text: Qwen3Size | None
     vae: int
     config: S3DiTConfig
-    vae_width: int  # channels at full resolution, inside the decoder's last level but one
-    factor: int
+    vae_config: VaeConfig | None  # None: pixels in place of latents
+
+    @property
+    def factor(self) -> int:
+        """Pixels of a side per latent pixel."""
+        return 2 ** (len(self.vae_config.block_out_channels) - 1) if self.vae_config else 1
 
     @classmethod
     def of(cls, config: S3DiTConfig, text: Qwen3Size | None, vae: VaeConfig | None) -> Sizes:
@@ -79,7 +91,6 @@ class Sizes:
         total = sum(p.numel() for p in model.parameters())
         stack = sum(linear.weight.numel() for _, linear in chosen(model))
         parts = [sum(p.numel() for p in part.parameters()) for part in streamed_parts(model)]
-        widths = vae.block_out_channels if vae else (1, 1)
         return cls(
             stack=stack,
             rest=total - stack,
@@ -87,8 +98,7 @@ class Sizes:
             text=text,
             vae=sum(p.numel() for p in decoder.parameters()) if decoder else 0,
             config=config,
-            vae_width=widths[min(1, len(widths) - 1)],
-            factor=2 ** (len(widths) - 1) if vae else 1,
+            vae_config=vae,
         )
 
     @classmethod
@@ -153,56 +163,32 @@ def peak_bytes(sizes: Sizes, mode: Mode, size: tuple[int, int], samples: int = 1
 
     size: (width, height) px. samples: pictures drawn at once, doubled by guidance.
     """
-    plain = mode.bits if mode.bits > 16 else 16
-    value = plain // 8
-    transformer = stack_bytes(sizes.stack, sizes.config.dim, mode.bits) + sizes.rest * value
-    text = 0.0
-    text_resident = 0.0
+    dtype = torch.float32 if mode.bits == 32 else torch.bfloat16
+    value = dtype.itemsize
+    config = sizes.config
+    latent = (size[1] // sizes.factor, size[0] // sizes.factor)
+    transformer = stack_bytes(sizes.stack, config.dim, mode.bits) + sizes.rest * value
+    drawing = RESERVE * drawing_bytes(config, latent, TEXT_TOKENS, samples, dtype, mode.bits)
+    text = text_streamed = reading = 0.0
     if sizes.text:
-        text = (
-            stack_bytes(sizes.text.layers, sizes.text.hidden_size, mode.bits) + sizes.text.embedding * value
-        )
-        text_resident = sizes.text.embedding * value + stack_bytes(
-            sizes.text.layer, sizes.text.hidden_size, mode.bits
-        )
-    vae = sizes.vae * value
-    drawing = drawing_bytes(sizes, size, samples, value, mode.bits)
-    decoding = decoding_bytes(sizes, size, value, mode.tiled)
-    reading = 0.1 * GB if sizes.text else 0.0
+        width, embedding = sizes.text.hidden_size, sizes.text.embedding * value
+        text = stack_bytes(sizes.text.layers, width, mode.bits) + embedding
+        text_streamed = stack_bytes(sizes.text.layer, width, mode.bits) + embedding
+        inner = sizes.text.intermediate_size
+        reading = RESERVE * reading_bytes(width, inner, TEXT_TOKENS, dtype, mode.bits)
+    vae, decoding = sizes.vae * value, 0.0
+    if sizes.vae_config:
+        tile_px = TILE_PX if mode.tiled else None
+        decoding = RESERVE * decoding_bytes(sizes.vae_config, latent, tile_px, dtype)
     if mode.offload == "sequential":
-        part = stack_bytes(sizes.largest_part, sizes.config.dim, mode.bits)
-        stages = (text_resident + reading, sizes.rest * value + part + drawing, vae + decoding)
+        part = stack_bytes(sizes.largest_part, config.dim, mode.bits)
+        stages = (text_streamed + reading, sizes.rest * value + part + drawing, vae + decoding)
     elif mode.offload == "model":
         stages = (text + reading, transformer + drawing, vae + decoding)
     else:
         whole = transformer + text + vae
         stages = (whole + reading, whole + drawing, whole + decoding)
     return {"encode": stages[0], "draw": stages[1], "decode": stages[2], "peak": max(stages)}
-
-
-def drawing_bytes(sizes: Sizes, size: tuple[int, int], samples: int, value: int, bits: int) -> float:
-    """Largest sum of tensors that live at once in a block, and the largest matrix, unpacked, when packed."""
-    config = sizes.config
-    image = -(-size[0] * size[1] // (config.patch_size * sizes.factor) ** 2 // PAD_MULTIPLE) * PAD_MULTIPLE
-    tokens = samples * (image + TEXT_TOKENS)
-    # Attention: residual, qkv, and queries and keys in float32, twice; feed-forward: residual, input, w1|w3,
-    # gate and product, and one float32 copy of the residual.
-    attention = 5 * config.dim * value + 4 * config.dim * 4
-    feed_forward = 2 * config.dim * value + 4 * config.ffn_dim * value + config.dim * 4
-    # The plain form's copies of the matrix while it is unpacked (`quantize.PackedLinear`).
-    copies = {8: 2.0, 4: 3.5}.get(bits, 0.0)
-    unpacked = 2 * config.dim * config.ffn_dim * value * copies
-    rotation = tokens * config.head_dim * 4
-    return tokens * max(attention, feed_forward) + rotation + unpacked
-
-
-def decoding_bytes(sizes: Sizes, size: tuple[int, int], value: int, is_tiled: bool) -> float:
-    """Four tensors at full resolution, of the width of the level before the last, live at once."""
-    if not sizes.vae:
-        return 0.0
-    pixels = size[0] * size[1]
-    inside = min(pixels, TILE_PX**2) if is_tiled else pixels
-    return 4 * sizes.vae_width * inside * value + SCORES * 8 + pixels * 3 * 4 * 2
 
 
 def table(sizes: Sizes, size: tuple[int, int], samples: int = 1) -> list[dict]:

@@ -30,7 +30,9 @@ from .tiny_encoders import ByteTextEncoder, PixelVae, TinySemanticEncoder
 from .vae import AutoencoderKL, Vae
 from .weights import load_model, save_weights
 
-TINY = {kind.KIND: kind for kind in (ByteTextEncoder, PixelVae, TinySemanticEncoder)}
+#: Our own class of each part, and by name.
+OWN = {"text_encoder": ByteTextEncoder, "vae": PixelVae, "siglip": TinySemanticEncoder}
+TINY = {kind.KIND: kind for kind in OWN.values()}
 #: Classes of other libraries that each part may be; loaded by ours.
 KNOWN = {
     "transformer": ("ZImageTransformer2DModel",),
@@ -159,11 +161,12 @@ def _kind(folder: Path, index: dict, part: str) -> type | None:
     """Our class of a part; None for that of another library, which is known. Raises ModelConfigError."""
     value = index.get(part)
     library, name = value if isinstance(value, list) and len(value) == 2 else ("", str(value))
-    if library == "zcurate" and name in TINY:
-        return TINY[name]
+    own = OWN.get(part)
+    if own is not None and (library, name) == ("zcurate", own.KIND):
+        return own
     if library != "zcurate" and name in KNOWN[part]:
         return None
-    allowed = [*KNOWN[part], *(["ours: " + ", ".join(TINY)] if part != "transformer" else [])]
+    allowed = [*KNOWN[part], *([f"zcurate's {own.KIND}"] if own else [])]
     raise ModelConfigError(
         f"{folder / 'model_index.json'}: {part} is {value!r}; supported: {', '.join(allowed)}"
     )

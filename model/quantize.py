@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import GenerationError
+from .errors import GenerationError, ModelWarning
 
 BITS = {"int8": 8, "int4": 4}
 #: Inputs that share a scale and an offset in 4 bits; in 8 bits a whole row shares a scale.
@@ -89,6 +89,7 @@ def quantize(module: nn.Module, kind: str, device: torch.device | str = "cpu", f
             warnings.warn(
                 f"torchao's {kind} does not run here ({str(error).splitlines()[0][:120]}); "
                 "plain packed weights are used: the same memory, no gain in speed",
+                ModelWarning,
                 stacklevel=2,
             )
     for name, part in layers:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
 from .canvas import Start, check_canvas
-from .errors import GenerationError
+from .errors import GenerationError, ModelWarning
+from .flow import Schedule
 from .guidance import Guidance
 from .pipeline_folder import Pipeline
 
 SAMPLERS = ("euler", "heun", "sde")
+#: `Settings.shift` of the shift that grows with the picture (`flow.Schedule.mu`).
+DYNAMIC = "dynamic"
 MAX_REFERENCES = 4
 MAX_STEPS = 1000
 #: Largest seed of torch's generators.
@@ -28,6 +32,7 @@ class Settings:
     guidance: zero-normalized scale s, u = cond + s (cond - uncond); the textbook's weight is w = 1 + s. 0: the
     unconditional half is not run. cfg_normalization: 0 off, else bound of the guided norm in units of the
     conditional one. cfg_truncation: no guidance at times above it. sde_noise: noise level a of sampler `sde`.
+    shift: where the steps lie: a number, `dynamic` (Flux's, which grows with the picture), or None: the model's own.
     """
 
     steps: int = 8
@@ -36,6 +41,7 @@ class Settings:
     cfg_truncation: float = 1.0
     sampler: str = "euler"
     sde_noise: float = 0.7
+    shift: float | str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= MAX_STEPS:
@@ -51,10 +57,21 @@ class Settings:
             raise GenerationError(f"sampler is {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         if not 0 <= self.sde_noise <= 2:
             raise GenerationError(f"sde_noise is {self.sde_noise}; it must be from 0 to 2")
+        number = isinstance(self.shift, float | int) and not isinstance(self.shift, bool)
+        if not (self.shift in (None, DYNAMIC) or (number and math.isfinite(self.shift) and self.shift > 0)):
+            raise GenerationError(f"shift is {self.shift!r}; it must be a positive number or {DYNAMIC!r}")
 
     @property
     def scheme(self) -> Guidance:
         return Guidance(self.guidance, self.cfg_normalization, self.cfg_truncation)
+
+    def schedule(self, own: Schedule) -> Schedule:
+        """A model's own schedule, with the shift of these settings."""
+        if self.shift is None:
+            return own
+        if self.shift == DYNAMIC:
+            return replace(own, dynamic=True)
+        return replace(own, dynamic=False, shift=float(self.shift))
 
 
 #: Turbo: 8 distilled steps, trained without guidance. Base: the middle of what its card advises (28-50 steps,
@@ -106,6 +123,9 @@ def check_request(request: Request, pipeline: Pipeline) -> None:
     check_canvas(request.canvas, multiple, low, high)
     if not 0 <= request.seed <= MAX_SEED:
         raise GenerationError(f"seed is {request.seed}; it must be from 0 to {MAX_SEED}")
+    for name, text in (("prompt", request.prompt), ("negative prompt", request.negative)):
+        if not text.isascii() and text.encode("utf-8", "replace").decode("utf-8") != text:
+            raise GenerationError(f"the {name} is not valid text: it holds bytes that are not UTF-8")
     if len(request.references) > MAX_REFERENCES:
         raise GenerationError(f"{len(request.references)} references; at most {MAX_REFERENCES}")
     if request.references and request.start is not None:
@@ -114,9 +134,17 @@ def check_request(request: Request, pipeline: Pipeline) -> None:
         raise GenerationError(
             f"model {pipeline.name} takes no reference pictures; use an Edit model (with a siglip folder)"
         )
+    if request.references and config.siglip_feat_dim is None and not pipeline.preset:
+        warnings.warn(
+            f"model {pipeline.name} does not say that it can edit: unless it was trained to, references will "
+            'mislead it (its model_index.json says so by "_zcurate_preset": "edit")',
+            ModelWarning,
+            stacklevel=3,
+        )
     if request.negative and request.settings.guidance == 0:
         warnings.warn(
             "the negative prompt has no effect: guidance is 0. Say what you want in the prompt, or use a "
             "model and preset with guidance (Base)",
+            ModelWarning,
             stacklevel=3,
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ModelConfigError
+from .text_encoders import quiet_transformers
 
 
 class SemanticEncoder(Protocol):
@@ -36,9 +37,10 @@ class Siglip2Encoder:
         from transformers import Siglip2ImageProcessor, Siglip2VisionModel
 
         try:
-            tower = Siglip2VisionModel.from_pretrained(
-                model, dtype=dtype, use_safetensors=True, local_files_only=True
-            )
+            with quiet_transformers():
+                tower = Siglip2VisionModel.from_pretrained(
+                    model, dtype=dtype, use_safetensors=True, local_files_only=True
+                )
             processor = Siglip2ImageProcessor.from_pretrained(processor, local_files_only=True)
         except (OSError, ValueError, TypeError, ImportError) as error:
             raise ModelConfigError(f"{model}: not a SigLIP-2 vision model: {error}") from error

@@ -46,12 +46,14 @@ class NamedPreset:
     cfg_normalization: float | None = None
     cfg_truncation: float | None = None
     sampler: str | None = None
+    sde_noise: float | None = None
+    shift: float | str | None = None
     style: str | None = None
     seed: int | str | None = None
 
     def settings(self, base: str) -> Settings:
         """Settings of a built-in preset with this one's changes. Raises GenerationError for bad values."""
-        names = ("steps", "guidance", "cfg_normalization", "cfg_truncation", "sampler")
+        names = [f.name for f in fields(Settings)]
         changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return replace(PRESETS[self.preset or base], **changes)
 

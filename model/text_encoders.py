@@ -6,14 +6,15 @@ import hashlib
 import json
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from .errors import ModelConfigError
+from .errors import ModelConfigError, ModelWarning
 
 #: The released pipelines cut templated prompts here.
 MAX_TOKENS = 512
@@ -111,25 +112,27 @@ class Qwen3TextEncoder:
         if len(tokens) > MAX_TOKENS:
             warnings.warn(
                 f"the prompt has {len(tokens)} tokens; those behind the first {MAX_TOKENS} are not seen",
+                ModelWarning,
                 stacklevel=4,
             )
         ids = torch.tensor([tokens[:MAX_TOKENS]], device=self.module.embed_tokens.weight.device)
         return self.module(input_ids=ids, use_cache=False).last_hidden_state[0]
 
 
-class quiet_transformers:  # noqa: N801  (a context manager, used like a function)
-    """Silence the loading reports of transformers inside a `with`."""
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence the loading reports and progress bars of transformers inside a `with`."""
+    from transformers.utils import logging
 
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self._level = logging.get_verbosity()
-        logging.set_verbosity_error()
-
-    def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity(self._level)
+    level, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if has_bars:
+            logging.enable_progress_bar()
 
 
 class PromptCache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import sys
 import warnings
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 TINY = "s3dit:tiny"
 SIZE, TINY_SIZE = "1024*1024", "64*64"
 PICK = "sharpness"
+#: How much of --image is drawn anew without a mask.
+REDRAWN = 0.6
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,10 @@ class Asked:
     size: str | None = None
     steps: int | None = None
     guidance: float | None = None
+    cfg_normalization: float | None = None
+    cfg_truncation: float | None = None
     sampler: str | None = None
+    shift: str | None = None
     seed: str | None = None
     n: int = 1
     references: tuple[Path, ...] = ()
@@ -41,7 +47,7 @@ class Asked:
     presets_file: Path | None = None
     style: str | None = None
     image: Path | None = None
-    strength: float = 0.6
+    strength: float | None = None
     mask: Path | None = None
     outpaint: str | None = None
 
@@ -49,22 +55,26 @@ class Asked:
 @contextmanager
 def model_errors() -> Iterator[None]:
     """The model's errors as the command line's; its warnings as lines on standard error."""
-    from zcurate.model.errors import GenerationError, MemoryShortError, ModelError
+    from zcurate.model.errors import BrokenPictureError, MemoryShortError, ModelError, ModelWarning
+
+    # torchao's import is told off by torch there, at length.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    shown: set[str] = set()
 
     def show(message: Any, *_: Any, **__: Any) -> None:
-        print(f"warning: {message}", file=sys.stderr)
+        if str(message) not in shown:
+            shown.add(str(message))
+            print(f"warning: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
-        # The user's own warnings only: libraries warn of what nobody here can change.
+        # Our own warnings only: libraries warn of what nobody here can change.
         warnings.filterwarnings("ignore")
-        warnings.filterwarnings("always", category=UserWarning, module=r"zcurate\.")
+        warnings.filterwarnings("always", category=ModelWarning)
         previous, warnings.showwarning = warnings.showwarning, show
         try:
             yield
-        except MemoryShortError as e:
+        except (MemoryShortError, BrokenPictureError) as e:
             raise ZcurateError(str(e)) from e
-        except GenerationError as e:
-            raise ConfigError(str(e)) from e
         except ModelError as e:
             raise ConfigError(str(e)) from e
         finally:
@@ -76,15 +86,38 @@ def load_generator(model: str, runtime: Runtime) -> Generator:
     from zcurate.model.generate import Generator
     from zcurate.model.pipeline_folder import tiny_pipeline
 
+    folder = folder_of(model)
+    if folder is None:
+        return Generator(tiny_pipeline(semantic=True), runtime)
+    return Generator.load(folder, runtime)
+
+
+def folder_of(model: str) -> Path | None:
+    """The folder that `s3dit:DIR` names; None for the tiny preset. Raises ConfigError."""
     prefix, _, argument = model.partition(":")
     if prefix != "s3dit" or not argument:
         raise ConfigError(f"model {model!r}: write s3dit:DIR, or {TINY} for the untrained tiny preset")
-    if model == TINY and not Path(argument).exists():
-        return Generator(tiny_pipeline(), runtime)
     folder = Path(argument).expanduser()
-    if not folder.is_dir():
-        raise ConfigError(f"model {model!r}: {folder} is no folder")
-    return Generator.load(folder, runtime)
+    if folder.is_dir():
+        return folder
+    if model == TINY:
+        return None
+    raise ConfigError(f"model {model!r}: {folder} is no folder")
+
+
+@dataclass
+class LastLoaded:
+    """Models by string, of which one is held at a time: the last that was asked for."""
+
+    runtime: Runtime
+    _name: str = ""
+    _generator: Generator | None = None
+
+    def __call__(self, model: str) -> Generator:
+        if model != self._name or self._generator is None:
+            self._generator = None  # the old one goes before the new one comes
+            self._name, self._generator = model, load_generator(model, self.runtime)
+        return self._generator
 
 
 def requests_of(asked: Asked, generator: Generator) -> list[Request]:
@@ -96,7 +129,9 @@ def requests_of(asked: Asked, generator: Generator) -> list[Request]:
     shelf = read_shelf(asked.presets_file) if asked.presets_file else Shelf()
     base = preset_of(generator.pipeline, bool(asked.references))
     named = shelf.preset(asked.preset) if asked.preset else shelf.preset(base)
-    own = {"steps": asked.steps, "guidance": asked.guidance, "sampler": asked.sampler}
+    names = ("steps", "guidance", "cfg_normalization", "cfg_truncation", "sampler")
+    own = {name: getattr(asked, name) for name in names}
+    own["shift"] = None if asked.shift is None else shift_of(asked.shift)
     named = replace(named, **{k: v for k, v in own.items() if v is not None})
     prompt, negative = asked.prompt, asked.negative
     style = asked.style or named.style
@@ -104,8 +139,8 @@ def requests_of(asked: Asked, generator: Generator) -> list[Request]:
         prompt, negative = shelf.style(style).apply(prompt, negative)
     seed = asked.seed if asked.seed is not None else named.seed
     first = secrets.randbelow(2**31) if seed is None else shelf.seed(seed)
-    start = _start(asked, generator)
     size = asked.size or named.size or (SIZE if generator.pipeline.vae.factor > 1 else TINY_SIZE)
+    start = _start(asked, generator)
     tags = {} if prompt == asked.prompt else {"prompt_given": asked.prompt}
     if style:
         tags["style"] = style
@@ -126,16 +161,20 @@ def requests_of(asked: Asked, generator: Generator) -> list[Request]:
 
 
 def _start(asked: Asked, generator: Generator) -> Any:
-    from zcurate.model.canvas import Start, outpaint
+    from PIL import Image, ImageOps
+
+    from zcurate.model.canvas import Start, outpaint, parse_size
 
     if asked.image is None:
-        if asked.mask or asked.outpaint:
-            raise ConfigError("--mask and --outpaint need --image, the picture they are for")
+        given = {"--mask": asked.mask, "--outpaint": asked.outpaint, "--strength": asked.strength}
+        names = [name for name, value in given.items() if value is not None]
+        if names:
+            raise ConfigError(f"{names[0]} needs --image, the picture it is for")
         return None
     picture = _opened(asked.image)
     if asked.outpaint:
-        if asked.mask:
-            raise ConfigError("--mask and --outpaint exclude each other")
+        if asked.mask or asked.size or asked.strength is not None:
+            raise ConfigError("--outpaint goes with --image alone: not with --mask, --size or --strength")
         try:
             sides = [int(part) for part in asked.outpaint.split(",")]
         except ValueError:
@@ -144,7 +183,34 @@ def _start(asked: Asked, generator: Generator) -> Any:
             raise ConfigError(f"--outpaint {asked.outpaint!r}: write pixels as LEFT,TOP,RIGHT,BOTTOM")
         return outpaint(picture, *sides, multiple_px=generator.pipeline.multiple_px)
     mask = _opened(asked.mask).convert("L") if asked.mask else None
-    return Start(picture, 1.0 if asked.mask and asked.strength == 0.6 else asked.strength, mask)
+    if mask is not None and mask.size != picture.size:
+        raise ConfigError(
+            f"--mask is {mask.size}, --image {picture.size} (width, height) px; they must agree"
+        )
+    if asked.size:
+        size = parse_size(asked.size)
+        picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+        mask = None if mask is None else ImageOps.fit(mask, size, Image.Resampling.NEAREST)
+    else:
+        side_px = generator.pipeline.multiple_px
+        if picture.width % side_px or picture.height % side_px:
+            near = "*".join(str(max(round(s / side_px), 1) * side_px) for s in picture.size)
+            raise ConfigError(
+                f"--image is {picture.width}*{picture.height} px; sides must be multiples of {side_px}: "
+                f"--size {near} reduces and crops it to the nearest"
+            )
+    strength = asked.strength if asked.strength is not None else REDRAWN if mask is None else 1.0
+    return Start(picture, strength, mask)
+
+
+def shift_of(text: str) -> float | str:
+    """`--shift`: a number, or `dynamic`. Raises ConfigError."""
+    if text == "dynamic":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--shift {text!r}: write a number, such as 3, or dynamic") from None
 
 
 def _opened(path: Path) -> Any:
@@ -169,18 +235,21 @@ def enhanced(prompt: str, vlm: str, references: Sequence[Path]) -> str:
     return done.prompt
 
 
-def memory_rows(model: str, size: str | None, samples: int) -> list[dict[str, Any]]:
-    """Rows of `--plan` for a model folder; for the tiny string, of the released full model."""
+def memory_rows(model: str, size: str | None, samples: int) -> tuple[str, list[dict[str, Any]]]:
+    """Size and rows of `--plan` for a model folder; for the tiny string, of the released full model."""
     from zcurate.model.canvas import parse_size
     from zcurate.model.memory_plan import table
 
-    return table(_sizes(model), parse_size(size or SIZE), samples)
+    sizes = _sizes(model)
+    size = size or (SIZE if sizes.vae_config else TINY_SIZE)
+    return size, table(sizes, parse_size(size), samples)
 
 
 def _sizes(model: str) -> Sizes:
     from zcurate.model.memory_plan import Sizes
 
-    return Sizes.full() if model == TINY else Sizes.read(Path(model.partition(":")[2]).expanduser())
+    folder = folder_of(model)
+    return Sizes.full() if folder is None else Sizes.read(folder)
 
 
 def score_of(pick: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .report.data import (
     Balance,
     CaptionCard,
     ConceptShare,
+    DrawnSheet,
     DuplicateGroup,
     DuplicateMember,
     ErrorClass,
@@ -34,11 +36,13 @@ _SHOWN_GROUPS, _SHOWN_MEMBERS, _SHOWN_CAPTIONS, _SHOWN_BORDER, _SHOWN_CONCEPTS =
 _SHOWN_GALLERY = 12
 
 
-def write_report(url: str, out: Path, faults: Sequence[FaultScore] = ()) -> Path:
+def write_report(
+    url: str, out: Path, faults: Sequence[FaultScore] = (), drawn: DrawnSheet | None = None
+) -> Path:
     """Write the report of the newest run. Raises DatasetError when nothing was run."""
     view = open_view(url)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(render_report(report_data(view, faults)), encoding="utf-8")
+    out.write_text(render_report(replace(report_data(view, faults), drawn=drawn)), encoding="utf-8")
     return out
 
 

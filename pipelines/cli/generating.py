@@ -14,7 +14,9 @@ _Prompt = Annotated[
     str | None, typer.Argument(metavar="PROMPT", help="What to draw; for --reference, the edit.")
 ]
 _Out = Annotated[Path, typer.Option(help="Folder for pictures and their records.")]
-_Size = Annotated[str | None, typer.Option(help="WIDTH*HEIGHT px, multiples of 16. Default: 1024*1024.")]
+_Size = Annotated[
+    str | None, typer.Option(help="`WIDTH*HEIGHT` in px. Default: `1024*1024`; pixel models: `64*64`.")
+]
 _Device = Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]
 _Dtype = Annotated[str, typer.Option(help="`auto`, `bfloat16`, `float32`, `float16`.")]
 _Quantize = Annotated[str | None, typer.Option(help="Weights in `int8` or `int4`.")]
@@ -45,15 +47,28 @@ def generate(
     guidance: Annotated[
         float | None, typer.Option(min=0, help="Zero-normalized scale s (the textbook's w = 1 + s); 0: off.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="`euler`, `heun`, `sde`.")] = None,
+    cfg_normalization: Annotated[
+        float | None, typer.Option(min=0, help="Bound of the guided norm, in units of the unguided; 0: off.")
+    ] = None,
+    cfg_truncation: Annotated[
+        float | None, typer.Option(min=0, max=1, help="No guidance at times above it (0 noise, 1 picture).")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="`euler`; `heun`: two model runs a step; `sde`: with noise.")
+    ] = None,
+    shift: Annotated[
+        str | None, typer.Option(help="More steps near noise: a number, or `dynamic`. Default: the model's.")
+    ] = None,
     seed: Annotated[str | None, typer.Option(help="Number, or name from --presets. Default: random.")] = None,
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="Pictures, at seeds running up.")] = 1,
     batch: _Batch = 1,
     reference: Annotated[
         list[Path] | None, typer.Option("--reference", help="Picture to edit or combine, 1-4. Repeatable.")
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="Picture to begin from.")] = None,
-    strength: Annotated[float, typer.Option(help="How much of --image is drawn anew, up to 1.")] = 0.6,
+    image: Annotated[Path | None, typer.Option(help="Picture to begin from; --size crops it.")] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="How much of --image is drawn anew. Default: 0.6; with --mask: 1.")
+    ] = None,
     mask: Annotated[Path | None, typer.Option(help="White where --image is drawn anew.")] = None,
     outpaint: Annotated[
         str | None, typer.Option(help="Pixels to add to --image: LEFT,TOP,RIGHT,BOTTOM.")
@@ -84,13 +99,25 @@ def generate(
     """
     from zcurate.curation.errors import ConfigError
 
-    from ..generating import Asked, enhanced, load_generator, memory_rows, model_errors, requests_of, save_all
+    from ..generating import (
+        Asked,
+        enhanced,
+        load_generator,
+        memory_rows,
+        model_errors,
+        requests_of,
+        save_all,
+        shift_of,
+    )
 
     with model_errors():
         if plan:
-            _print_plan(memory_rows(model, size, batch), model, size, batch, as_json)
+            samples = batch * (2 if guidance else 1)
+            planned, rows = memory_rows(model, size, samples)
+            _print_plan(rows, model, planned, samples, as_json)
             return
         from zcurate.model.generate import Runtime
+        from zcurate.model.image_files import check_suffix
         from zcurate.model.styles import NamedPreset
         from zcurate.model.styles import save_preset as keep_preset
 
@@ -102,9 +129,12 @@ def generate(
                 size=size,
                 steps=steps,
                 guidance=guidance,
+                cfg_normalization=cfg_normalization,
+                cfg_truncation=cfg_truncation,
                 sampler=sampler,
+                shift=None if shift is None else shift_of(shift),
                 style=style,
-                seed=seed,
+                seed=int(seed) if seed is not None and seed.isdecimal() else seed,
             )
             keep_preset(presets_file, save_preset, given)
             if not prompt:
@@ -113,6 +143,8 @@ def generate(
             raise ConfigError('no prompt: write what to draw, e.g. zcurate generate "a red kite"')
         if enhance and vlm is None:
             raise ConfigError("--enhance needs --vlm openai:URL#MODEL")
+        suffix = f".{file_format.lower()}"
+        check_suffix(suffix)
         references = tuple(reference or ())
         written = enhanced(prompt, vlm or "", references) if enhance else prompt
         generator = load_generator(model, Runtime(device, dtype, quantize, offload, vae_tile))
@@ -124,7 +156,10 @@ def generate(
             size=size,
             steps=steps,
             guidance=guidance,
+            cfg_normalization=cfg_normalization,
+            cfg_truncation=cfg_truncation,
             sampler=sampler,
+            shift=shift,
             seed=seed,
             n=n,
             references=references,
@@ -140,7 +175,7 @@ def generate(
         if written != prompt:
             for request in requests:
                 request.tags["prompt_given"] = prompt
-        for path, record in save_all(generator.generate(requests, batch), out, f".{file_format.lower()}"):
+        for path, record in save_all(generator.generate(requests, batch), out, suffix):
             print(json.dumps(record | {"file": str(path)}, ensure_ascii=False) if as_json else path)
 
 
@@ -150,6 +185,8 @@ def generate_chain(
     base: Annotated[str | None, typer.Option(help="`s3dit:DIR` that refines; default: no refining.")] = None,
     edit: Annotated[str | None, typer.Option(help="`s3dit:DIR` that edits.")] = None,
     instruction: Annotated[str, typer.Option(help="What --edit is to change.")] = "",
+    negative: Annotated[str, typer.Option(help="What to avoid; for --base, which is guided.")] = "",
+    style: Annotated[str | None, typer.Option(help="Style from --presets.")] = None,
     out: _Out = Path("generated"),
     drafts: Annotated[int, typer.Option(min=1, help="Drafts, at seeds running up.")] = 4,
     pick: Annotated[
@@ -173,20 +210,21 @@ def generate_chain(
     Example: `zcurate generate-chain "a tea house" --turbo s3dit:Turbo --base s3dit:Base --pick
     openclip:ViT-B-32/laion2b_s34b_b79k`
     """
-    from ..generating import Asked, load_generator, model_errors, requests_of, score_of
+    from ..generating import Asked, LastLoaded, model_errors, requests_of, score_of
 
     with model_errors():
         from dataclasses import replace
+        from functools import partial
 
         from zcurate.model.chain import Plan, run_chain
         from zcurate.model.generate import Runtime
         from zcurate.model.request import PRESETS
 
-        runtime = Runtime(device, dtype, quantize, offload, vae_tile)
-        loaded = {name: load_generator(name, runtime) for name in {turbo, base, edit} - {None}}
-        request = requests_of(Asked(prompt, size=size, seed=seed, presets_file=presets_file), loaded[turbo])[
-            0
-        ]
+        held = LastLoaded(Runtime(device, dtype, quantize, offload, vae_tile))
+        asked = Asked(prompt, negative, size=size, seed=seed, style=style, presets_file=presets_file)
+        request = requests_of(asked, held(turbo))[0]
+        if not held(turbo).pipeline.trained:
+            typer.echo("this model is untrained: it draws noise", err=True)
         changes = {} if refine_steps is None else {"steps": refine_steps}
         plan = Plan(
             drafts=drafts,
@@ -196,9 +234,8 @@ def generate_chain(
             instruction=instruction,
             edit=replace(PRESETS["edit"], **changes),
         )
-        for link in run_chain(
-            request, loaded[turbo], loaded.get(base), loaded.get(edit), score_of(pick), plan
-        ):
+        loads = [name and partial(held, name) for name in (turbo, base, edit)]
+        for link in run_chain(request, *loads, score_of(pick), plan):
             path = link.picture.save(out / link.stage)
             facts = {"stage": link.stage, "file": str(path), "score": link.score, "picked": link.picked}
             if as_json:
@@ -208,12 +245,12 @@ def generate_chain(
                 print(f"{link.stage:<7} {path}{score}")
 
 
-def _print_plan(rows: list[dict], model: str, size: str | None, batch: int, as_json: bool) -> None:
+def _print_plan(rows: list[dict], model: str, size: str, samples: int, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"model": model, "size": size, "batch": batch, "modes": rows}))
+        print(json.dumps({"model": model, "size": size, "samples": samples, "modes": rows}))
         return
     what = "the released 6.15B model" if model == "s3dit:tiny" else model
-    print(f"Peak memory on the device in GB (10^9 bytes), {what}, {size or '1024*1024'} px, batch {batch}")
+    print(f"Peak memory on the device in GB (10^9 bytes), {what}, {size} px, {samples} at once")
     print(f"{'encode':>8}{'draw':>8}{'decode':>8}{'peak':>8}  fits  options")
     for row in rows:
         cards = [c for c in (8, 12, 16, 24, 32, 48, 80) if row["peak_gb"] + 0.5 < c]
@@ -222,4 +259,7 @@ def _print_plan(rows: list[dict], model: str, size: str | None, batch: int, as_j
             f"{row['encode_gb']:>8.2f}{row['draw_gb']:>8.2f}{row['decode_gb']:>8.2f}{row['peak_gb']:>8.2f}"
             f"  {fits:<5} {row['options']}"
         )
-    print("Weights are exact; activations are estimated; 0.5 GB is set aside for the CUDA context.")
+    print(
+        "Computed from the model's own code run on shapes alone, plus 20% of activations; not measured on a GPU. "
+        '"fits" sets 0.5 GB aside for the CUDA context.'
+    )

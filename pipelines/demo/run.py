@@ -15,6 +15,7 @@ from zcurate.curation.errors import ConfigError, MissingDependencyError
 
 from ..build import BuildOptions, build
 from ..recipe import BUNDLED, Recipe, build_recipe, load_recipe
+from ..report.data import DrawnSheet
 from ..report.data import FaultScore as ReportScore
 from ..reporting import write_report
 from ..view import View, open_view
@@ -55,7 +56,8 @@ def run_demo(out: Path, engine: str, seed: int, as_json: bool) -> int:
         corpus["truth"], outcome_table(view), {k: v for k, v in REASON_FAULTS.items() if k in _rules(recipe)}
     )
     (out / "scores.json").write_text(to_json(scores) + "\n", encoding="utf-8")
-    report = write_report(recipe.dataset, out / "report.html", [_for_report(s) for s in scores])
+    drawn = draw_grid(out)
+    report = write_report(recipe.dataset, out / "report.html", [_for_report(s) for s in scores], drawn)
     seconds = time.monotonic() - started
     if as_json:
         print(
@@ -69,8 +71,21 @@ def run_demo(out: Path, engine: str, seed: int, as_json: bool) -> int:
     Console(width=max(116, Console().width)).print(to_table(scores))
     for e in outcome.record.exports:
         say(f"{e['format']:<11} {e['rows']:>5} rows  {e['out']}")
+    say(f"generated   {len(drawn.prompts):>5} prompts  {out / drawn.href}; {drawn.note}")
     say(f"done in {seconds:.0f} s; open the report: {report.absolute()}")
     return 0
+
+
+def draw_grid(out: Path) -> DrawnSheet:
+    """A sheet of pictures by the tiny preset of the model, under OUT/generated. Its note says if it is untrained."""
+    from zcurate.model.grid import tiny_grid
+
+    shutil.rmtree(out / "generated", ignore_errors=True)
+    sheet = tiny_grid(out / "generated")
+    href = sheet["path"].relative_to(out).as_posix()
+    return DrawnSheet(
+        sheet["path"].read_bytes(), href, tuple(sheet["prompts"]), sheet["model"], sheet["note"]
+    )
 
 
 def demo_recipe(out: Path) -> Recipe:

@@ -141,7 +141,10 @@ def sections_of(found: Sequence[CaptionReport]) -> list[Section]:
             "Of pictures with a name in their metadata that the picture bears out: captions that give it.",
         )
     )
-    sections.append(Section("Quantities", tuple(_values(summaries)), "Mean, and 5th to 95th percentile."))
+    note = "Mean, and 5th to 95th percentile."
+    clip = next((one.clip for one in found if one.clip), "")
+    note += f" No CLIPScore: {clip}." if clip else ""
+    sections.append(Section("Quantities", tuple(_values(summaries)), note))
     sections.append(
         Section(
             "Lengths",
@@ -282,7 +285,7 @@ def _totals(found: Sequence[CaptionReport]) -> list[tuple[str, str, str]]:
             (
                 "images per second",
                 f"{one.speed['images_per_s']:.2f}",
-                f"{one.speed['tokens_out_per_s']:.0f} tokens written",
+                f"{one.speed['tokens_out_per_s']:.0f} tokens written per second",
             )
         )
     return rows

@@ -245,6 +245,24 @@ class SourceLine:
 
 
 @dataclass(frozen=True)
+class DrawnSheet:
+    """Pictures that a model drew, as one sheet of rows of prompts.
+
+    Attributes:
+        image: encoded sheet.
+        href: the sheet's file, relative to the page.
+        model: name and digest of what drew it.
+        note: what a reader must know of it, such as that the model is untrained.
+    """
+
+    image: bytes
+    href: str
+    prompts: tuple[str, ...]
+    model: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything in a report. Empty parts are left out of the page.
 
@@ -279,6 +297,7 @@ class ReportData:
     errors: tuple[ErrorClass, ...] = ()
     timings: tuple[StageTiming, ...] = ()
     faults: tuple[FaultScore, ...] = ()
+    drawn: DrawnSheet | None = None
 
 
 #: An axis turns logarithmic when the top of the range is this many times the median.

@@ -84,6 +84,7 @@ def _sections(data: ReportData) -> list[tuple[str, str]]:
         ("duplicates", "Duplicates", data.duplicates),
         ("captions", "Captions", data.captions),
         ("balance", "Balance", data.balance),
+        ("drawn", "Drawn", data.drawn),
         ("errors", "Errors", data.errors),
         ("timings", "Timings", data.timings),
     ]

@@ -205,3 +205,43 @@ def test_gradients_reach_the_weights_through_a_guided_run(model):
     grads = [p.grad for n, p in model.named_parameters() if "modulation.weight" in n]
     assert grads
     assert all(g is not None and g.isfinite().all() for g in grads)
+
+
+@pytest.mark.parametrize("sampler", [euler, heun], ids=["euler", "heun"])
+def test_gradients_are_those_of_finite_differences(sampler):
+    """Of the result, with respect to the start and a weight of the velocity. Velocities are float32: wide steps."""
+
+    def run(x, weight):
+        return sampler(lambda x, t: torch.tanh(x * weight) - t * x, x, TIMES[:4]).double()
+
+    x = noise(3, 2).double().requires_grad_()
+    weight = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(run, (x, weight), eps=1e-2, atol=1e-3, rtol=1e-2)
+
+
+def test_gradients_of_log_probabilities_are_those_of_finite_differences():
+    """With respect to the velocity's weight, next states held fixed: what policy gradients need."""
+    generator = torch.Generator().manual_seed(3)
+    x = noise(4, 2)
+    u = noise(4, 2, seed=1)
+    for t, following in zip(TIMES[:3], TIMES[1:4], strict=True):
+        fixed = noise(4, 2, seed=2)
+
+        def density(weight, t=t, following=following, fixed=fixed):
+            mean, std = sde_mean_std(x.double(), weight * u.double(), t, following, 0.7)
+            return log_prob(fixed.double(), mean, std, [3, 1])
+
+        weight = torch.tensor(0.9, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(density, (weight,))
+        # The gradient that a step carries is this one.
+        scale = torch.tensor(0.9, requires_grad=True)
+        (step,) = sde_steps(
+            lambda _, __, scale=scale: scale * u,
+            x,
+            (t, following),
+            lambda: torch.randn(4, 2, generator=generator),
+            [3, 1],
+        )
+        (own,) = torch.autograd.grad(step.log_prob.sum(), scale)
+        (want,) = torch.autograd.grad(density(weight, fixed=step.next_x.detach()).sum(), weight)
+        assert float(own) == pytest.approx(float(want), rel=1e-3, abs=1e-4)
