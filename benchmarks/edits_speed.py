@@ -36,9 +36,9 @@ from zcurate.curation.edits.phrases import LANGUAGES, instruct
 from zcurate.curation.edits.scene import Scene, on_grid
 from zcurate.curation.edits.text.experts import NEED_TEXTS
 from zcurate.curation.edits.text.fonts import find_fonts
+from zcurate.curation.edits.text.kit import Kit
 from zcurate.curation.edits.text.lettering import Lettering
 from zcurate.curation.edits.text.phrase_lists import bundled
-from zcurate.curation.edits.text.sampling import Kit
 from zcurate.pipelines.demo import landscapes
 from zcurate.pipelines.demo.canvas import Canvas
 
@@ -72,12 +72,20 @@ def text_pair(lettering: Lettering, base: np.ndarray, number: int) -> tuple[byte
     rng = np.random.default_rng((number, 11))
     scene = Scene(str(number), base, lettering.layers)
     experts = {e.name: e for e in lettering.experts()}
-    change = experts[sorted(NEED_TEXTS)[number % len(NEED_TEXTS)]]
+    names = sorted(NEED_TEXTS)
     try:
         first = experts["add_texts"].propose(scene, {}, rng)
-        source = first.spec.apply({})
-        proposal = change.propose(scene, source, rng)
     except NoProposalError:
+        return None
+    source = first.spec.apply({})
+    proposal = None
+    for shift in range(len(names)):  # as a maker does: an expert that finds nothing gives way to the next
+        try:
+            proposal = experts[names[(number + shift) % len(names)]].propose(scene, source, rng)
+            break
+        except NoProposalError:
+            continue
+    if proposal is None:
         return None
     target = proposal.spec.apply(source)
     pair = pair_of([Node({}), Node(source), Node(target, proposal.spec.order)], 1, 2)
@@ -112,7 +120,11 @@ def expanded_s(groups: Sequence[Group], plan: Plan) -> float:
     """Seconds in which the specs of all pairs are found; the maker's own clock has the rest."""
     start = time.process_time()
     for group in groups:
-        list(expand([Node(v.state) for v in group.versions], Counted(), plan.most_changes))
+        list(
+            expand(
+                [Node(v.state) for v in group.versions if v.state is not None], Counted(), plan.most_changes
+            )
+        )
     return time.process_time() - start
 
 

@@ -41,13 +41,15 @@ class TaskFunnel:
 
 @dataclass
 class PairFunnel:
-    """Of all pairs. `skipped` also holds what belongs to no task, e.g. versions of equal state."""
+    """Of all pairs. `skipped` also holds what belongs to no task, e.g. versions of equal state. `refused`: kind of fault
+    -> pictures and clips that got no group."""
 
     tasks: dict[str, TaskFunnel] = field(default_factory=dict)
     verdicts: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     groups: int = 0
     versions: int = 0
     targets_real: int = 0
@@ -75,6 +77,7 @@ class PairFunnel:
             "kinds": dict(sorted(self.kinds.items())),
             "splits": dict(sorted(self.splits.items())),
             "skipped": dict(self.skipped.most_common()),
+            "refused": dict(self.refused.most_common()),
             "tasks": {
                 name: {
                     "proposed": task.proposed,
@@ -110,9 +113,12 @@ def survey(sets: list[PairSet], samples: int) -> tuple[PairFunnel, dict[str, lis
     drawn: dict[tuple[str, bool], list[tuple[int, Shown]]] = {}
     for at, one in enumerate(sets):
         for shard in one.shards():
+            funnel.refused.update(one.refused(shard))
             _add_versions(funnel, one.versions(shard, ["number", "skipped"]))
             for pair in one.pairs(shard, _COLUMNS):
                 _add_pair(funnel, pair)
+                if not pair["types"]:
+                    continue  # frames that were refused before anybody knew what they show
                 luck = xxhash.xxh3_64_intdigest(f"shown|{pair['pair_id']}".encode())
                 shown = Shown(luck, pair["pair_id"], shard, at, pair["verdict"])
                 # Of mixed pairs the first type is shown: a row per combination would be endless.

@@ -16,6 +16,9 @@ import xxhash
 #: Text-to-image samples per image-to-image sample, where a stage does not say otherwise.
 TEXT_TO_IMAGE_RATIO = 4.0
 STAGES = ("pretrain", "sft")
+#: Training stage -> (`balance`, `text_share`) where it is not said otherwise: fine-tuning is balanced by task and holds
+#: little rendered text, which would otherwise show in everything (ours; Z-Image's report gives no figures).
+STAGE_SAMPLING: Mapping[str, tuple[float, float | None]] = {"pretrain": (0.5, None), "sft": (1.0, 0.1)}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,28 @@ class Sampling:
         for stage, ratio in self.ratios.items():
             if not (ratio >= 0 and np.isfinite(ratio)):
                 raise ValueError(f"stage {stage!r}: {ratio} text-to-image samples per pair is no ratio")
+
+    @staticmethod
+    def of_stage(
+        stage: str,
+        balance: float | None = None,
+        text_share: float | None = None,
+        most: int | None = None,
+        ratios: Mapping[str, float] | None = None,
+        seed: int = 0,
+    ) -> Sampling:
+        """What a training stage usually takes; None leaves a field to the stage. ValueError for an unknown stage."""
+        if stage not in STAGE_SAMPLING:
+            raise ValueError(f"no training stage {stage!r}; there are {', '.join(STAGE_SAMPLING)}")
+        usual_balance, usual_share = STAGE_SAMPLING[stage]
+        given = dict.fromkeys(STAGES, TEXT_TO_IMAGE_RATIO) if ratios is None else ratios
+        return Sampling(
+            usual_balance if balance is None else balance,
+            usual_share if text_share is None else text_share,
+            most,
+            given,
+            seed,
+        )
 
     def shares(self) -> dict[str, dict[str, float]]:
         """Training stage -> share of its samples that are text-to-image and image-to-image."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-#: One fixed row filter and Huffman codes only: at 512 px a tenth of the time of Pillow's default for 5 % more bytes.
+#: One fixed row filter and Huffman codes only: at 512 px a tenth of the time of Pillow's default for a few % more
+#: bytes. The filter that predicts the mean of two neighbors is the smallest of those that cost no time.
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
-_FAST += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB] if hasattr(cv2, "IMWRITE_PNG_FILTER") else []
+_FAST += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG] if hasattr(cv2, "IMWRITE_PNG_FILTER") else []
 
 
 def encode_png(rgb: np.ndarray) -> bytes:

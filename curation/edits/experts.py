@@ -6,7 +6,7 @@ pipeline) hands in a version, which becomes a value of the slot `image/0` (see `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +27,18 @@ class Proposal:
 
     spec: EditSpec
     names: Names = field(default_factory=Names)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a picture became the one that is edited; `scene.assets["fit"]`.
+
+    Attributes:
+        shape: (H, W) it came with. apply: (H, W, 3) -> the same reduction and crop.
+    """
+
+    shape: tuple[int, int]
+    apply: Callable[[np.ndarray], np.ndarray]
 
 
 class Expert(Protocol):

@@ -17,6 +17,7 @@ from .library import Item, Library
 from .phrases import Names, Referent, place_of
 from .phrases_en import PLACES as EN_PLACES
 from .phrases_zh import PLACES as ZH_PLACES
+from .placing import is_drawn, pose_of
 from .rendering.sprites import turn_hue
 from .scene import Scene
 from .spec import State, Value, between
@@ -144,10 +145,12 @@ def part_assets(
     for name, (photo, named) in backgrounds.items():
         assets[f"background:{name}"], assets[f"referent:background:{name}"] = photo, named
     color = name_of(part.ground)
-    assets["referent:background"] = (
-        Referent(f"plain {color} ground", f"原来的{FOCAL_ZH[color]}背景", color=color)
-        if color
-        else Referent("original plain ground", "原来的背景")
+    # A ground without a color of its own has no name: the way back to it is not asked for.
+    plain = part.scatter <= MAX_GROUND_SCATTER
+    assets["referent:background"] = color and Referent(
+        f"{'plain ' if plain else ''}{color} background",
+        f"{'纯' if plain else ''}{FOCAL_ZH[color]}背景",
+        color=color,
     )
     if referent is not None:
         assets["referent:part"] = _colored(referent, name_of(rgb, part.alpha))
@@ -155,14 +158,16 @@ def part_assets(
 
 
 def _add(library: Library, scene: Scene, state: State, rng: np.random.Generator) -> tuple[str, Value]:
+    if is_drawn(scene.base):
+        raise NoProposalError("no photograph")
     item = _pick(library, rng, set(_labels(library, state)))
-    return _free(state), {"sprite": item.id, **_pose(item, scene, state, rng)}
+    return _free(state), {"sprite": item.id, **pose_of(item, scene, state, rng)}
 
 
 def _count(library: Library, scene: Scene, state: State, rng: np.random.Generator) -> tuple[str, Value]:
     _, value = _some(state, rng)
     item = next(i for i in library.items if i.id == value["sprite"])
-    pose = _pose(item, scene, state, rng)
+    pose = pose_of(item, scene, state, rng)
     return _free(state), {
         **value,
         **pose,
@@ -175,7 +180,7 @@ def _move(library: Library, scene: Scene, state: State, rng: np.random.Generator
     item = next(i for i in library.items if i.id == value["sprite"])
     others = {k: v for k, v in state.items() if k != slot}
     for _ in range(12):
-        pose = _pose(item, scene, others, rng, float(value["scale"]))
+        pose = pose_of(item, scene, others, rng, float(value["scale"]))
         if abs(pose["x"] - float(value["x"])) > 0.25:
             return slot, {**value, "x": pose["x"], "y": pose["y"]}
     raise NoProposalError("no other place")
@@ -272,34 +277,6 @@ def _other_color(rgb: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -
         if name_of(turn_hue(rgb, degrees), alpha) == name:
             return {"hue": degrees, "color": str(name)}
     raise NoProposalError("no color to turn to")
-
-
-def _pose(
-    item: Item, scene: Scene, state: State, rng: np.random.Generator, scale: float | None = None
-) -> dict[str, Value]:
-    """A place inside the picture, towards its foot, apart from other sprites."""
-    rows, columns = scene.base.shape[:2]
-    height, width = item.sprite.rgba.shape[:2]
-    for _ in range(24):
-        size = scale or float(rng.uniform(0.2, 0.42))
-        wide = size * rows * width / height / columns
-        if wide > 0.6:
-            size, wide = size * 0.6 / wide, 0.6
-        x = float(rng.uniform(wide / 2 + 0.02, 0.98 - wide / 2))
-        y = float(rng.uniform(0.68, 0.97)) - size / 2  # what stands higher would hang in the air
-        if not any(
-            _near(x, y, wide, size, value) for slot, value in state.items() if slot.startswith("object/")
-        ):
-            pose = {"x": round(x, 4), "y": round(max(size / 2, y), 4)}
-            return pose if scale else {**pose, "scale": round(size, 3)}
-    raise NoProposalError("no free place")
-
-
-def _near(x: float, y: float, width: float, height: float, value: Mapping[str, Any]) -> bool:
-    other = float(value["scale"])
-    return (
-        abs(x - float(value["x"])) < (width + other) / 2 and abs(y - float(value["y"])) < (height + other) / 2
-    )
 
 
 def _pick(library: Library, rng: np.random.Generator, but: set[str]) -> Item:

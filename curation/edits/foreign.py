@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from .encoding import encode_mask, encode_png
-from .experts import NoProposalError, Proposal
+from .experts import Fit, NoProposalError, Proposal
 from .scene import Scene
 from .spec import State, between
 from .taxonomy import TASKS
@@ -111,12 +111,21 @@ class Foreign:
 
 
 def fitted(edited: Edited, scene: Scene) -> Edited:
-    """What came back, refused unless it has the source's size: a resampled target is a shifted target.
+    """What came back, at the size of the scene: as it is, or from the source's own size in the way the source took.
+
+    Anything else is refused: a resampled target is a shifted target.
 
     Raises:
         ForeignError: naming both sizes.
     """
     rgb = np.asarray(edited.rgb)
+    fit: Fit | None = scene.assets.get("fit")
+    if fit is not None and rgb.shape == (*fit.shape, 3) and rgb.shape != scene.base.shape:
+        mask = edited.mask
+        if mask is not None and mask.shape == fit.shape:
+            mask = fit.apply(np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2))[..., 0] > 0
+        edited = Edited(fit.apply(rgb), mask)
+        rgb = edited.rgb
     if rgb.shape != scene.base.shape or rgb.dtype != np.uint8:
         raise ForeignError(
             f"gave {rgb.shape} {rgb.dtype} for a source of {scene.base.shape} uint8; edit at the source's own size"
@@ -130,8 +139,8 @@ def fitted(edited: Edited, scene: Scene) -> Edited:
 class FolderExpert:
     """Edits made elsewhere, on disk: `DIR/edits.jsonl`, one object per edit.
 
-    `{"source": sha256 of the source's file or its key, "target": file, "type": id, "instruction": {"en", "zh"}, "mask":
-    file?}`; files lie below DIR. Keys are matched by the scene's key.
+    `{"source": name, "target": file, "type": id, "instruction": {"en", "zh"}, "mask": file?}`; files lie below DIR.
+    `source` is the picture's key in the dataset (its path in its folder), the sha256 of its file, or its sample id.
     """
 
     folder: Path
@@ -140,7 +149,7 @@ class FolderExpert:
     identity: str = ""
 
     @staticmethod
-    def open(folder: str | Path) -> FolderExpert:
+    def open(folder: str | Path, name: str = "folder") -> FolderExpert:
         """Raises ForeignError naming the line at fault."""
         root = Path(folder).expanduser().resolve()
         listing = root / "edits.jsonl"
@@ -163,11 +172,12 @@ class FolderExpert:
                 raise ForeignError(f"{listing}, line {number}: {e}") from e
             entries.setdefault(str(found["source"]), []).append((order, target))
         return FolderExpert(
-            root, {k: tuple(v) for k, v in entries.items()}, identity=f"folder:sha256:{digest.hexdigest()}"
+            root, {k: tuple(v) for k, v in entries.items()}, name, f"folder:sha256:{digest.hexdigest()}"
         )
 
     def orders(self, scene: Scene) -> Sequence[Order]:
-        return [order for order, _ in self.entries.get(scene.key, ())]
+        keys = scene.assets.get("keys", (scene.key,))
+        return [order for key in keys for order, _ in self.entries.get(key, ())]
 
     def edit(self, rgb: np.ndarray, order: Order, seed: int) -> Edited:
         for entries in self.entries.values():

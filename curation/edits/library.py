@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from .color_names import FOCAL, ZH, name_of
-from .cutout import NoCutoutError, cut_out, own_colors
+from .cutout import NoCutoutError, alpha_of, own_colors
 from .phrases import Referent
 from .rendering.sprites import Sprite
 from .things import referent_of
@@ -91,9 +91,10 @@ def sprite_of(pixels: np.ndarray, label: str | None) -> Item:
             raise NoCutoutError("no_thing")
         rgba = pixels[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
     else:
-        found = cut_out(pixels)
-        x0, y0, x1, y1 = found.box
-        rgba = np.dstack([own_colors(pixels, found), found.alpha])[y0:y1, x0:x1]
+        alpha, _ = alpha_of(pixels)
+        ys, xs = np.nonzero(alpha)
+        at = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1))
+        rgba = np.dstack([own_colors(pixels, alpha), alpha])[at]
     factor = min(1.0, MAX_SPRITE_PX / max(rgba.shape[:2]))
     if factor < 1:
         rgba = cv2.resize(rgba, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)

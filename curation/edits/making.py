@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import cv2
 import numpy as np
 import xxhash
 
-from .checks import ACCEPT, CHANGED_LEVELS, PSNR_CAP_DB, Limits, Measures, Verdict, judge, measure, strongest
-from .cutout import NoCutoutError, cut_out
+from ..errors import SampleError
+from .checks import ACCEPT, Limits, Measures, Verdict, judge, measure
+from .checks_composed import composed
+from .cutout import NoCutoutError, cut_out, subject_of
 from .encoding import encode_mask, encode_png
-from .experts import Expert, NoProposalError
+from .experts import Expert, Fit, NoProposalError
 from .experts_scene import scene_experts
 from .experts_things import names_of, object_experts, part_assets, part_experts
 from .experts_tones import tone_experts
@@ -21,14 +22,19 @@ from .group import Counted, Node, Pair, expand
 from .library import Library, plain_backgrounds
 from .phrases import Names, Referent, UnspeakableError, instructions
 from .references import Reference, references
-from .scene import Scene, on_grid
+from .scene import Scene, on_grid, reduced
 from .sense import Overlaps, near_identical, sensible, silly
 from .spec import EditSpec, State, between
 from .text.lettering import Lettering
 from .things import referent_of
+from .video.surveying import Encoder, cosine, thumb
 
 #: Smallest side of a picture that is edited, px.
 MIN_SIDE_PX = 64
+
+
+class PictureTooSmallError(SampleError):
+    """A side is below `MIN_SIDE_PX`, or would be after reducing the other one."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,8 @@ class Group:
 class Maker:
     """Makes groups. Holds the experts; the same picture, id and plan give the same bytes wherever it runs.
 
-    `more`: experts beside the built-in ones, e.g. `foreign.Foreign`. `texts`: sets and changes texts, too.
+    `more`: experts beside the built-in ones, e.g. `foreign.Foreign`. `texts`: sets and changes texts, too. `encoder`:
+    tells how alike both pictures of a pair are.
     """
 
     def __init__(
@@ -113,8 +120,10 @@ class Maker:
         limits: Limits | None = None,
         more: Sequence[Expert] = (),
         texts: Lettering | None = None,
+        encoder: Encoder | None = None,
     ):
         self.plan, self.library, self.limits, self._texts = plan, library, limits or Limits(), texts
+        self._encoder = encoder
         self._backgrounds = plain_backgrounds()
         known = [*tone_experts(), *object_experts(library), *part_experts(), *scene_experts(), *more]
         known += texts.experts() if texts else []
@@ -125,26 +134,25 @@ class Maker:
             )
         self._experts = [e for e in known if plan.weights.get(e.name, 1.0) > 0]
 
-    def make(self, rgb: np.ndarray, key: str, label: str | None = None) -> Group:
+    def make(self, rgb: np.ndarray, key: str, label: str | None = None, also: Sequence[str] = ()) -> Group:
         """The group of one picture.
 
         Args:
             rgb: (H, W, 3) uint8. key: id of the picture; decides all choices, with the plan's seed.
             label: class of what it shows, for names; may be None.
+            also: other ids of the picture, by which edits made elsewhere may name it.
 
         Raises:
-            ValueError: the picture is smaller than `MIN_SIDE_PX`.
+            PictureTooSmallError: the picture is smaller than `MIN_SIDE_PX`.
         """
-        if min(rgb.shape[:2]) < MIN_SIDE_PX:
-            raise ValueError(
-                f"{rgb.shape[1]} x {rgb.shape[0]} px is too small to edit; at least {MIN_SIDE_PX} px"
-            )
         counted = Counted()
-        scene = self._scene(on_grid(_reduced(rgb, self.plan.max_side_px)), key, label, counted)
+        scene = self._scene(self._fitted(rgb), key, label, counted)
+        scene.assets.update(keys=(key, *also), fit=Fit(rgb.shape[:2], self._fitted))
         nodes, experts = self._nodes(scene, counted)
         for i, node in self._texts.boxed(scene, nodes, self.plan.seed) if self._texts else ():
             nodes.append(node)
-            experts.append((*experts[i], "boxes"))
+            pointed = any(slot.startswith("box/") for slot in node.state)
+            experts.append((*experts[i], "boxes" if pointed else "degraded"))
         pictures = [scene.render(n.state) for n in nodes]
         for i in reversed(near_identical(pictures, self.limits.no_op_share)):
             # An edit that left no trace must not become a pair that changes nothing.
@@ -160,16 +168,31 @@ class Maker:
         overlaps = Overlaps(scene)
         judged = []
         texts = self._texts
+        vectors = self._encoder.encode_images([thumb(p) for p in pictures]) if self._encoder else None
         read = [texts.read(scene, n.state, p) for n, p in zip(nodes, pictures, strict=True)] if texts else []
         for pair in expand(nodes, counted, self.plan.most_changes, self.plan.cap, f"{self.plan.seed}|{key}"):
             done = self._judged(pair, nodes, scene, halves, forward, counted, overlaps)
             if done is not None and texts:
                 done = replace(done, verdict=texts.judged(done.verdict, pair.spec, read[pair.target]))
+            if done is not None and vectors is not None:
+                alike = round(cosine(vectors[pair.source], vectors[pair.target]), 5)
+                scores = {**done.verdict.scores, "similarity": alike}
+                done = replace(done, verdict=replace(done.verdict, scores=scores))
             if done is not None:
                 judged.append(done)
         made = self._references(scene, nodes, pictures, judged)
         more, pairs = _numbered(made, len(versions))
         return Group(key, versions + more, tuple(judged), counted, pairs)
+
+    def _fitted(self, rgb: np.ndarray) -> np.ndarray:
+        """A picture as it is edited: not too large, its sides on the models' grid."""
+        small = reduced(rgb, self.plan.max_side_px)
+        if min(small.shape[:2]) < MIN_SIDE_PX:
+            raise PictureTooSmallError(
+                f"{rgb.shape[1]} x {rgb.shape[0]} px is too small to edit; at least {MIN_SIDE_PX} px a side, "
+                f"and at most {self.plan.max_side_px // MIN_SIDE_PX} times as long as wide"
+            )
+        return on_grid(small)
 
     def _references(
         self,
@@ -190,7 +213,7 @@ class Maker:
         return references(self.library, states, names, pictures, given, seed, self.plan.reference_share)
 
     def _scene(self, base: np.ndarray, key: str, label: str | None, counted: Counted) -> Scene:
-        assets: dict[str, Any] = dict(self.library.assets())
+        assets: dict[str, Any] = {**self.library.assets(), "subject": subject_of(base)}
         try:
             part = cut_out(base)
         except NoCutoutError as e:
@@ -272,7 +295,7 @@ class Maker:
         except UnspeakableError:
             counted.add("unspeakable", pair.types)
             return None
-        found = _between(pair, halves, forward)
+        found = composed(pair, halves, forward)
         return JudgedPair(pair, judge(pair.spec, pair.types, found, self.limits), found, texts)
 
     def _names(self, scene: Scene, source: State, target: State) -> Names:
@@ -308,38 +331,6 @@ def _kind(expert: Expert) -> str:
     return expert.types[0].partition(".")[0]
 
 
-def _between(pair: Pair, halves: Sequence[np.ndarray], forward: Sequence[Measures | None]) -> Measures:
-    """Measures of a pair from those of the versions it joins, which were taken against the real picture.
-
-    An inverse pair has its forward pair's figures. Of two versions, each clean out of its own mask, the pair is clean
-    out of both; only the changed share is looked at anew, on the quarter of the pixels that `halves` hold.
-    """
-    if pair.kind != "mixed":
-        return forward[pair.source or pair.target]  # type: ignore[return-value]
-    a, b = forward[pair.source], forward[pair.target]
-    one, other = halves[pair.source], halves[pair.target]
-    if one.shape != other.shape:
-        return Measures(1.0, 255.0, 1.0, None, None, None)
-    difference = strongest(one, other)
-    differs = difference > CHANGED_LEVELS
-    mean = float(difference[differs].mean()) if differs.any() else 0.0
-
-    def worst(pick: Any, values: tuple[float | None, float | None]) -> float | None:
-        return None if None in values else pick(values)
-
-    psnr = worst(min, (a.outside_psnr_db, b.outside_psnr_db))
-    if psnr is not None and psnr < PSNR_CAP_DB:
-        psnr -= 6.0  # both errors may fall on the same pixel with opposite signs
-    return Measures(
-        float(differs.mean()),
-        mean,
-        min(1.0, a.mask_share + b.mask_share),
-        psnr,
-        worst(min, (a.outside_ssim, b.outside_ssim)),
-        worst(sum, (a.shift_px, b.shift_px)),
-    )
-
-
 def _numbered(made: Sequence[Reference], first: int) -> tuple[tuple[Version, ...], tuple[ReferencePair, ...]]:
     """New pictures as versions, numbered on, and pairs that name them."""
     versions: list[Version] = []
@@ -358,8 +349,3 @@ def _numbered(made: Sequence[Reference], first: int) -> tuple[tuple[Version, ...
 
 def _spec(start: Node, end: Node) -> EditSpec:
     return between(start.state, end.state, end.order)
-
-
-def _reduced(rgb: np.ndarray, max_side_px: int) -> np.ndarray:
-    factor = max_side_px / max(rgb.shape[:2])
-    return rgb if factor >= 1 else cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)

@@ -13,7 +13,7 @@ from typing import Any
 from . import phrases_en, phrases_zh
 from .color_names import ZH as COLORS
 from .spec import Change, EditSpec, State, Value
-from .taxonomy import types_of
+from .taxonomy import classify, types_of
 
 LANGUAGES = ("en", "zh")
 
@@ -86,7 +86,7 @@ def instructions(
     if not spec.changes:
         raise UnspeakableError("an empty spec asks for nothing")
     parts = merged(spec, source)
-    local = all(t.partition(".")[0] in ("object", "attr", "text") for t, _ in parts)
+    local = all(t.partition(".")[0] in ("object", "attr", "text") and t != "object.extract" for t, _ in parts)
     texts: dict[str, str] = {}
     for language in languages:
         words = {"en": phrases_en, "zh": phrases_zh}[language]
@@ -123,11 +123,16 @@ def _clauses(
 
 def merged(spec: EditSpec, source: State) -> list[tuple[str, Change]]:
     """(type, change) in order; a swap of two texts is one entry, told by its first change."""
-    swapped = "text.swap" in types_of(spec, source)
+    if len(spec.changes) == 1:
+        return [(type_, spec.changes[0]) for type_ in types_of(spec, source)]
+    texts = [c for c in spec.changes if c.slot.startswith("text/")]
+    swapped = len(texts) > 1 and "text.swap" in types_of(spec, source)
     found: list[tuple[str, Change]] = []
     for change in spec.changes:
-        own = types_of(EditSpec((change,)), source)
-        if swapped and change.slot.startswith("text/") and own == ("text.replace",):
+        # Only of things there may be several alike; all else has its types by itself.
+        alone = not change.slot.startswith("object/")
+        own = classify(change) if alone else types_of(EditSpec((change,)), source)
+        if swapped and change.slot.startswith("text/") and own in (("text.replace",), ("text.translate",)):
             if not any(type_ == "text.swap" for type_, _ in found):
                 found.append(("text.swap", change))
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,10 +63,6 @@ _FIXED: dict[str, tuple[str, ...]] = {
         "make {the_source} out of {material}",
         "change the material of {the_source} to {material}",
     ),
-    "style.to_photo": (
-        "turn this {style_before} back into a natural photograph",
-        "restore the look of a natural photograph",
-    ),
     "style.change": ("change the style to {style}", "make it look like {style} instead"),
     "reference.sketch": (
         "turn this pencil sketch into a realistic color photograph",
@@ -81,8 +78,9 @@ _FIXED: dict[str, tuple[str, ...]] = {
     "pixel.restore": ("remove the compression artifacts", "restore the details lost to compression"),
     "pixel.downscale": (
         "make the picture look low-resolution",
-        "reduce the detail as in a tiny image enlarged",
+        "make it look like a tiny image that was enlarged",
     ),
+    "style.vignette": ("add a dark vignette", "darken the corners with a vignette"),
     "pixel.upscale": (
         "raise the resolution and bring back fine detail",
         "turn this low-resolution picture into a sharp one",
@@ -110,6 +108,9 @@ def clause(facts: Any, choose: Any) -> str:
 
 def sentence(clauses: Sequence[str], choose: Any, keep: bool = False) -> str:
     """Clauses as one sentence; with `keep`, a second one about everything else."""
+    if _WHOLE.search(clauses[0]):
+        # Named once; `out of the picture` stays.
+        clauses = [clauses[0], *(_WHOLE.sub("it", c) for c in clauses[1:])]
     text = clauses[0]
     if len(clauses) == 2:
         text += choose("join", (", and ", " and then ")) + clauses[1]
@@ -126,6 +127,10 @@ def sentence(clauses: Sequence[str], choose: Any, keep: bool = False) -> str:
             ),
         )
     return text
+
+
+#: The picture as what a clause acts on.
+_WHOLE = re.compile(r"(?<!of )(?<!to )(?<!in )(?<!from )\bthe (?:picture|photo|image)\b")
 
 
 def the(referent: Any) -> str:
@@ -158,7 +163,6 @@ class _Values:
             "color": lambda: facts.color,
             "material": lambda: facts.after["material"],
             "style": lambda: STYLES[facts.after["name"]],
-            "style_before": lambda: STYLES[facts.before["name"]].removeprefix("a ").removeprefix("an "),
             "weather_before": lambda: WEATHER[facts.before["kind"]],
             "strongly": lambda: _STRONGLY[facts.degree],
             "some": lambda: {"slight": "a little", "plain": "some", "strong": "strong"}[facts.degree],
@@ -216,11 +220,7 @@ def _count(facts: Any, choose: Any) -> str:
         return choose(facts.key, ("add one more {0} {1}", "add another {0} {1}")).format(name, where).strip()
     where = PLACES.get(facts.place or "", "")
     name = facts.source.en.removesuffix(where).strip()
-    return (
-        choose(facts.key, ("remove one {0}, the one {1}", "take away the {0} {1}"))
-        .format(name, where)
-        .strip()
-    )
+    return choose(facts.key, ("remove the {0} {1}", "take away the {0} {1}")).format(name, where).strip()
 
 
 def _background(facts: Any, choose: Any) -> str:
@@ -234,6 +234,16 @@ def _weather(facts: Any, choose: Any) -> str:
     return choose(facts.key, ("add {0} to the scene", "make it a day with {0}", "let there be {0}")).format(
         WEATHER[facts.after["kind"]]
     )
+
+
+def _to_photo(facts: Any, choose: Any) -> str:
+    if facts.before["name"] == "vignette":
+        return choose(facts.key, ("remove the vignette", "brighten the darkened corners"))
+    style = STYLES[facts.before["name"]].removeprefix("a ").removeprefix("an ")
+    return choose(
+        facts.key,
+        ("turn this {0} back into a natural photograph", "restore the look of a natural photograph"),
+    ).format(style)
 
 
 def _light(facts: Any, choose: Any) -> str:
@@ -265,12 +275,19 @@ def _crop(facts: Any, choose: Any) -> str:
 def _outpaint(facts: Any, choose: Any) -> str:
     return choose(
         facts.key,
-        (
-            "extend the picture beyond its edges",
-            "zoom out and show more of the scene",
-            "outpaint the scene on all sides",
-        ),
-    )
+        ("extend the picture {0}", "outpaint the scene {0}", "zoom out and show more of the scene {0}"),
+    ).format(_beyond(facts.before))
+
+
+def _beyond(crop: Any) -> str:
+    """Where a cropped picture goes on: `on all sides`, `to the left`, `to the right and downward`..."""
+    x, y = float(crop.get("x", 0.5)), float(crop.get("y", 0.5))
+    ways = [] if 0.25 < x < 0.75 else ["to the right" if x <= 0.25 else "to the left"]
+    ways += [] if 0.25 < y < 0.75 else ["downward" if y <= 0.25 else "upward"]
+    if len(ways) == 1:
+        # The sides across from it are cut on both hands.
+        ways.append("above and below" if "to" in ways[0] else "on both sides")
+    return " and ".join(ways) or "on all sides"
 
 
 def _rotate(facts: Any, choose: Any) -> str:
@@ -292,11 +309,11 @@ def _flip(facts: Any, choose: Any) -> str:
 
 
 def _straighten(facts: Any, choose: Any) -> str:
-    return choose(
-        facts.key,
-        ("straighten the tilted picture", "level the horizon")
-        if facts.after is None
-        else ("tilt the picture",),
+    if facts.after is None:
+        return choose(facts.key, ("straighten the tilted picture", "level the tilted picture"))
+    way = "counterclockwise" if float(facts.after["degrees"]) > 0 else "clockwise"
+    return choose(facts.key, ("tilt the picture {0:g} degrees {1}", "tilt the picture slightly {1}")).format(
+        abs(float(facts.after["degrees"])), way
     )
 
 
@@ -317,6 +334,7 @@ _OWN = {
     "scene.background": _background,
     "scene.weather": _weather,
     "scene.light": _light,
+    "style.to_photo": _to_photo,
     "pixel.brightness": _more_or_less(
         ("make the picture {0}brighter", "brighten the photo {1}"),
         ("make the picture {0}darker", "darken the photo {1}"),

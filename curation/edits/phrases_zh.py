@@ -48,7 +48,6 @@ _FIXED: dict[str, tuple[str, ...]] = {
     "object.extract": ("抠出{source}，放在纯{ground}背景上", "将{source}提取到纯{ground}背景上"),
     "attr.color": ("把{source}的颜色改成{color}", "将{source}变为{color}"),
     "attr.material": ("把{source}的材质改成{material}",),
-    "style.to_photo": ("把这张{style_before}还原成自然的照片", "恢复自然照片的样子"),
     "style.change": ("把风格改成{style}", "改为{style}的效果"),
     "reference.sketch": ("把这张铅笔素描变成写实的彩色照片", "根据这幅素描生成一张色彩自然的照片"),
     "pixel.grey": ("把图片变成黑白", "将照片转为灰度", "去掉所有色彩"),
@@ -60,6 +59,7 @@ _FIXED: dict[str, tuple[str, ...]] = {
     "pixel.compress": ("加上明显的JPEG压缩痕迹", "让图片看起来被严重压缩"),
     "pixel.restore": ("去除压缩痕迹", "修复因压缩丢失的细节"),
     "pixel.downscale": ("让图片看起来分辨率很低", "把画面变成小图放大后的样子"),
+    "style.vignette": ("给画面加上暗角", "用暗角压暗四周"),
     "pixel.upscale": ("提高分辨率并恢复细节", "把这张低清图片变清晰"),
     "scene.clear": ("去掉画面中的{weather_before}", "让天气转晴，不再有{weather_before}"),
     "viewpoint.camera": ("换一个视角拍摄这个场景",),
@@ -73,7 +73,7 @@ def clause(facts: Any, choose: Any) -> str:
         return own(facts, choose)
     if facts.type.startswith("style.") and facts.type not in _FIXED:
         style = STYLES[facts.type.partition(".")[2]]
-        return choose(facts.key, ("把图片变成{0}", "将画面改为{0}风格", "让画面看起来像{0}")).format(style)
+        return choose(facts.key, ("把图片变成{0}", "将画面改为{0}风格", "让画面呈现{0}的样子")).format(style)
     if facts.type.startswith("text."):
         from .text import phrases_text_zh  # the words of text edits lie beside their renderer
 
@@ -116,7 +116,6 @@ class _Values:
             "color": lambda: COLORS[facts.color],
             "material": lambda: facts.after["material_zh"],
             "style": lambda: STYLES[facts.after["name"]],
-            "style_before": lambda: STYLES[facts.before["name"]],
             "weather_before": lambda: WEATHER[facts.before["kind"]],
             "slightly": lambda: _SLIGHTLY[facts.degree],
             "a_bit": lambda: _A_BIT[facts.degree],
@@ -172,7 +171,7 @@ def _count(facts: Any, choose: Any) -> str:
         return choose(facts.key, ("在{1}再加一{2}{0}", "在{1}多放一{2}{0}")).format(
             name, where, referent.measure
         )
-    return choose(facts.key, ("去掉{1}的那{2}{0}", "拿走{1}的一{2}{0}")).format(name, where, referent.measure)
+    return choose(facts.key, ("去掉{1}的那{2}{0}", "拿走{1}的那{2}{0}")).format(name, where, referent.measure)
 
 
 def _background(facts: Any, choose: Any) -> str:
@@ -187,6 +186,13 @@ def _weather(facts: Any, choose: Any) -> str:
         "fog": ("让场景笼罩在雾中", "给画面加上雾气"),
     }
     return choose(facts.key, said[kind])
+
+
+def _to_photo(facts: Any, choose: Any) -> str:
+    if facts.before["name"] == "vignette":
+        return choose(facts.key, ("去掉暗角", "提亮变暗的四角"))
+    style = STYLES[facts.before["name"]]
+    return choose(facts.key, ("把这张{0}还原成自然的照片", "恢复自然照片的样子")).format(style)
 
 
 def _light(facts: Any, choose: Any) -> str:
@@ -209,7 +215,20 @@ def _crop(facts: Any, choose: Any) -> str:
 
 
 def _outpaint(facts: Any, choose: Any) -> str:
-    return choose(facts.key, ("把画面向四周扩展", "拉远镜头，展现更多场景", "向外补全画面四周的内容"))
+    way = _beyond(facts.before)
+    return choose(
+        facts.key, ("把画面向{0}扩展", "拉远镜头，向{0}展现更多场景", "向{0}补全画面外的内容")
+    ).format(way)
+
+
+def _beyond(crop: Any) -> str:
+    """裁剪后的画面还能往哪边延伸。"""
+    x, y = float(crop.get("x", 0.5)), float(crop.get("y", 0.5))
+    across = "" if 0.25 < x < 0.75 else "右" if x <= 0.25 else "左"
+    along = "" if 0.25 < y < 0.75 else "下" if y <= 0.25 else "上"
+    if across and along:
+        return f"{across}和{along}"
+    return f"{across}侧及上下" if across else f"{along}方及左右" if along else "四周"
 
 
 def _rotate(facts: Any, choose: Any) -> str:
@@ -229,8 +248,12 @@ def _flip(facts: Any, choose: Any) -> str:
 
 
 def _straighten(facts: Any, choose: Any) -> str:
-    return choose(
-        facts.key, ("把倾斜的画面扶正", "校正地平线") if facts.after is None else ("让画面倾斜一点",)
+    if facts.after is None:
+        return choose(facts.key, ("把倾斜的画面扶正", "将歪斜的画面校正"))
+    degrees = float(facts.after["degrees"])
+    way = "逆" if degrees > 0 else "顺"
+    return choose(facts.key, ("让画面{1}时针倾斜{0:g}度", "让画面稍微向{1}时针方向倾斜")).format(
+        abs(degrees), way
     )
 
 
@@ -250,6 +273,7 @@ _OWN = {
     "scene.background": _background,
     "scene.weather": _weather,
     "scene.light": _light,
+    "style.to_photo": _to_photo,
     "pixel.brightness": _more_or_less(("{0}调亮图片", "让画面亮{1}"), ("{0}调暗图片", "让画面暗{1}")),
     "pixel.contrast": _more_or_less(
         ("{0}提高对比度", "让明暗反差大{1}"), ("{0}降低对比度", "让明暗反差小{1}")

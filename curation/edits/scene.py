@@ -109,6 +109,12 @@ def on_grid(rgb: np.ndarray, grid_px: int = geometry.GRID) -> np.ndarray:
     return np.ascontiguousarray(rgb[top : top + height, left : left + width])
 
 
+def reduced(rgb: np.ndarray, max_side_px: int) -> np.ndarray:
+    """The picture, its longer side at most `max_side_px`."""
+    factor = max_side_px / max(rgb.shape[:2])
+    return rgb if factor >= 1 else cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+
 def reach_px(state: State, shape: tuple[int, ...]) -> int:
     """How far, in px, a changed pixel spreads through the filters of a state."""
     reach = 0.0

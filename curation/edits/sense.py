@@ -15,6 +15,10 @@ from .text.boxes import misplaced
 
 _COLORLESS = frozenset(("sketch", "emboss", "duotone"))
 _COLOR_SLOTS = frozenset(("photometric/temperature", "photometric/saturation"))
+#: Styles that leave too little of a photograph to see a change of tone or of a small thing in.
+_FLATTENING = frozenset(("sketch", "emboss", "duotone", "posterize", "cartoon", "pixelate"))
+#: Kinds that change the look of the whole picture.
+_TONES = frozenset(("photometric", "light", "weather", "pixel"))
 #: Kinds whose instructions name things and grounds by color.
 _NAMED_BY_COLOR = frozenset(("object", "part", "background", "extract", "text", "box"))
 #: Kinds that change a place of the picture.
@@ -34,7 +38,10 @@ def sensible(state: State) -> bool:
         return False
     if _colorless(state) and (any(s in _COLOR_SLOTS for s in state) or kinds & (_NAMED_BY_COLOR | {"light"})):
         return False  # a color nobody could see
-    if len([s for s in state if s.startswith("photometric/")]) > 2:
+    style = state.get("style/0")
+    if style is not None and style["name"] in _FLATTENING and kinds & (_TONES - {"pixel"}):
+        return False
+    if len([s for s in state if s.partition("/")[0] in _TONES | {"style"}]) > 2:
         return False
     faults = [s for s in state if s.startswith("pixel/")]
     return len(faults) <= 1 and not (faults and "style" in kinds)
@@ -43,11 +50,21 @@ def sensible(state: State) -> bool:
 def silly(pair: Pair, source: State, target: State) -> str | None:
     """Why a pair teaches nothing worth knowing; None where it does."""
     boxes = misplaced(pair.spec.changes, source, target)
-    if boxes or pair.kind != "mixed":
+    if boxes:
         return boxes
-    if any(s.startswith("pixel/") for s in target):
+    # A fault is asked for alone, if at all: it is drawn over whatever else was done.
+    # One that both sides have alike is no part of the edit.
+    faults = any(c.slot.startswith("pixel/") and c.after is not None for c in pair.spec.changes)
+    if faults and (pair.kind == "mixed" or len(pair.spec.changes) > 1):
         return "degraded_target"
+    if pair.kind != "mixed":
+        return None
     slots = {c.slot for c in pair.spec.changes}
+    kinds = {s.partition("/")[0] for s in slots}
+    if kinds & _LOCAL and "style/0" not in slots and _flattened(source):
+        return "unseen_change"
+    if "style/0" in slots and kinds & _TONES:
+        return "style_and_tones"
     if (
         _colorless(target)
         and slots & {*_COLOR_SLOTS, "photometric/grey"}
@@ -127,6 +144,11 @@ class Overlaps:
             mask = self.scene.layer(kind).footprint(name, value, self.scene)
             self._known[key] = None if mask is None else mask[::4, ::4].copy()
         return self._known[key]
+
+
+def _flattened(state: State) -> bool:
+    style = state.get("style/0")
+    return style is not None and style["name"] in _FLATTENING
 
 
 def _colorless(state: State) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import xxhash
 
-from ..stage import field_of
+from ..stage import MAX_MESSAGE_CHARS, field_of
 from .checks import Measures, Verdict
 from .making import Group, JudgedPair, ReferencePair
 from .taxonomy import TASKS
@@ -72,6 +72,27 @@ PAIRS = pa.schema(
         field_of("scores", pa.string(), "JSON: further scores by name (read-back, judge, similarity)"),
     ]
 )
+
+
+#: Pictures that got no group.
+REFUSED = pa.schema(
+    [
+        field_of("group_id", pa.string(), "the group it would have had: its sample id"),
+        field_of("key", pa.string(), "key of the picture in the dataset"),
+        field_of("error_class", pa.string(), "kind of fault"),
+        field_of("error", pa.string(), "why it cannot be edited"),
+    ]
+)
+
+
+def refused_row(group_id: str, key: str | None, error: Exception) -> dict[str, Any]:
+    """A row of `REFUSED`."""
+    return {
+        "group_id": group_id,
+        "key": key,
+        "error_class": type(error).__name__,
+        "error": str(error)[:MAX_MESSAGE_CHARS],
+    }
 
 
 def version_key(group: Group, number: int) -> str:

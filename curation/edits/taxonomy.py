@@ -140,12 +140,12 @@ _OBJECT = (
     ("attr.material", ("material",)),
 )
 _TEXT = (
-    ("text.replace", ("content",)),
+    ("text.replace", ("text",)),
     ("text.font", ("font", "weight", "italic")),
     ("text.color", ("color",)),
     ("text.size", ("size_px",)),
-    ("text.move", ("position", "anchor", "align", "rotation", "vertical")),
-    ("text.effect", ("stroke", "shadow")),
+    ("text.move", ("position", "anchor", "align", "rotation", "vertical", "width", "surface")),
+    ("text.effect", ("stroke", "shadow", "light")),
 )
 _PIXEL = {
     "grey": ("pixel.grey", "pixel.colorize"),
@@ -296,13 +296,14 @@ def _differing(
 
 
 def _swapped_texts(spec: EditSpec) -> set[str]:
-    """Slots of two texts that trade contents and change nothing else."""
+    """Slots of two texts that trade their words and change nothing else."""
     texts = [c for c in spec.changes if c.slot.startswith("text/") and c.before and c.after]
     found: set[str] = set()
     for i, a in enumerate(texts):
         for b in texts[i + 1 :]:
-            trade = (a.before["content"], a.after["content"]) == (b.after["content"], b.before["content"])
-            if trade and classify(a) == classify(b) == ("text.replace",):
+            trade = (a.before["text"], a.after["text"]) == (b.after["text"], b.before["text"])
+            kinds = {classify(a), classify(b)}
+            if trade and kinds in ({("text.replace",)}, {("text.translate",)}):
                 found |= {a.slot, b.slot}
     return found
 

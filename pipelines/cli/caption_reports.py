@@ -80,6 +80,10 @@ def caption_report(
         print(f"\n{section.title}")
         for line in section.lines:
             print(f"  {line.name:66}" + "".join(f" {value:>16}" for value in line.values))
+    for one in found:
+        if one.clip:
+            print(f"\nno CLIPScore: {one.clip}")
+            break
     if review:
         print(f"\nrows for review: {review} ({found[0].review})")
     if html:

@@ -24,17 +24,28 @@ def edits_export(
     dataset: DatasetArg,
     out: Annotated[Path, typer.Option("--out", help="Folder to write; an earlier export there is replaced.")],
     form: Annotated[str, typer.Option("--format", help="`webdataset` or `parquet`.")] = "webdataset",
+    stage: Annotated[
+        str,
+        typer.Option(
+            help="Training stage it is for: `pretrain`, or `sft` with little text and all tasks alike."
+        ),
+    ] = "pretrain",
     balance: Annotated[
-        float,
-        typer.Option("--task-balance", help="0: pairs as they are, to 1: all tasks weigh the same."),
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            "--task-balance",
+            help="0: pairs as they are, to 1: all tasks weigh the same. Default: 0.5, of `sft` 1.",
+        ),
+    ] = None,
     include_negatives: Annotated[
         bool, typer.Option("--include-negatives", help="Edits that went wrong too, marked as such.")
     ] = False,
     split: Annotated[str | None, typer.Option(help="`train` or `validation`; both by default.")] = None,
     text_share: Annotated[
         float | None,
-        typer.Option("--text-share", help="Share of rendered text at most, e.g. 0.1 for fine-tuning."),
+        typer.Option(
+            "--text-share", help="Share of rendered text at most; 1 for all. Default: all, of `sft` 0.1."
+        ),
     ] = None,
     draw: Annotated[
         int | None,
@@ -50,15 +61,15 @@ def edits_export(
 ) -> None:
     """Write edit pairs as training data: bytes, masks, instructions in two languages, specs, scores and weights.
 
-    Example: `zcurate edits-export ds --out pairs --format parquet --task-balance 0.7 --split train`
+    Example: `zcurate edits-export ds --out pairs --format parquet --stage sft --split train`
     """
-    from zcurate.curation.edits.balancing import STAGES, TEXT_TO_IMAGE_RATIO, Sampling
+    from zcurate.curation.edits.balancing import Sampling
 
     from ..edit_exporting import export_pairs
 
-    ratios = dict(map(_ratio, mix)) if mix else dict.fromkeys(STAGES, TEXT_TO_IMAGE_RATIO)
+    ratios = dict(map(_ratio, mix)) if mix else None
     try:
-        sampling = Sampling(balance, text_share, draw, ratios, seed)
+        sampling = Sampling.of_stage(stage, balance, text_share, draw, ratios, seed)
     except ValueError as e:
         raise ConfigError(str(e)) from e
     done = export_pairs(dataset, out, form, sampling, include_negatives, split, rows_per_shard)

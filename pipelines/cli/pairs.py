@@ -33,7 +33,9 @@ def describe_pair(
     ] = None,
     pair: Annotated[
         str | None,
-        typer.Option(help="Id of a pair that the edits stage made: told exactly, from its specification."),
+        typer.Option(
+            help="Id of a pair in a dataset: told exactly by its specification, or as a model described it."
+        ),
     ] = None,
     source_caption: Annotated[str, typer.Option(help="Caption of the source, if there is one.")] = "",
     target_caption: Annotated[str, typer.Option(help="Caption of the target, if there is one.")] = "",
@@ -49,9 +51,9 @@ def describe_pair(
     if (pair is None) == (target is None):
         raise ConfigError("give two pictures, or a dataset and --pair ID")
     if pair is not None:
-        from ..pair_captions import find_exact_caption
+        from ..pair_captions import find_description
 
-        _show(find_exact_caption(str(source), pair).row(), as_json)
+        _show(find_description(str(source), pair), as_json)
         return
     if vlm != "template" and edits is not None:
         raise ConfigError("--edits is for the template engine; a model looks at the pictures")

@@ -135,7 +135,7 @@ def prompt_lint(
             print(json.dumps(report.facts(), ensure_ascii=False))
             continue
         if len(reports) > 1:
-            print(f"{report.prompt[:100]}")
+            print(report.prompt if len(report.prompt) <= 100 else f"{report.prompt[:99]}…")
         if not report.findings:
             print("nothing is missing")
         for f in report.findings:

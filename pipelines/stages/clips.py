@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from zcurate.curation.edits.video.reading import Clip, ClipLimits
 from zcurate.curation.edits.video.shots import PER_S, SMALL_HEIGHT_PX, SMALL_WIDTH_PX, shots, signatures
+from zcurate.curation.ingest.rows import is_image_name
 from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, field_of, map_rows
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ SCHEMA = pa.schema(
         field_of(
             "shots",
             pa.list_(pa.struct([("start_s", pa.float64()), ("end_s", pa.float64())])),
-            "its shots",
+            "its shots; null: a picture",
             "s",
         ),
     ]
@@ -65,7 +66,10 @@ class Config(Limits):
 
 
 class ClipsStage:
-    """Map stage; output `clips`. A file that is no clip, or a damaged one, is an error row."""
+    """Map stage; output `clips`. A file that is no clip, or a damaged one, is an error row.
+
+    Pictures of a recipe that takes both are passed over: their rows are ok, and hold nothing.
+    """
 
     def __init__(self, config: Config, ctx: StageContext) -> None:
         self._config, self._ctx = config, ctx
@@ -94,6 +98,8 @@ class ClipsStage:
         return map_rows(table, self._row, self.spec.schema, monitor)
 
     def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        if is_image_name(row["samples.member"] or row["samples.uri"]):
+            return {}
         with self._blobs.stream(*(row[f"samples.{c}"] for c in _PLACE)) as file:
             clip = Clip(file, self._config.limits())
             seen = signatures(clip.small_frames(SMALL_WIDTH_PX, SMALL_HEIGHT_PX, PER_S))

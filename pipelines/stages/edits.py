@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,12 +15,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from zcurate.curation.edits.library import Library, build_library
 from zcurate.curation.edits.making import Group, Maker, Plan
-from zcurate.curation.edits.tables import PAIRS, VERSIONS, pair_rows, table_of, version_key, version_rows
+from zcurate.curation.edits.tables import (
+    PAIRS,
+    REFUSED,
+    VERSIONS,
+    pair_rows,
+    refused_row,
+    table_of,
+    version_key,
+    version_rows,
+)
 from zcurate.curation.edits.things import referent_of
 from zcurate.curation.errors import ConfigError, SampleError
 from zcurate.curation.stage import ExpandStage, Expansion, Resources, RowMonitor, StageSpec, iter_rows
 
 from ..decisions import deciding
+from ..edit_judging import JudgeSettings, PairJudge
+from ..edit_plugins import ForeignSettings, TextSettings, foreign_experts
 from .caption import metadata_of
 from .frames import CHILD_COLUMNS
 
@@ -63,10 +75,16 @@ class Config(BaseModel):
     )
     most_sprites: int = Field(200, ge=1, description="sprites kept")
     seed: int = Field(0, ge=0, description="of all choices, with the picture's id")
+    texts: TextSettings | None = Field(None, description="rendered text; default: none, {} for the usual")
+    experts: list[ForeignSettings] = Field([], description="experts that make pictures elsewhere")
+    encoder: str | None = Field(
+        None, description="stores how alike both pictures of a pair are; an encoder as in stages.embed"
+    )
+    judge: JudgeSettings | None = Field(None, description="a model that looks at every accepted pair")
 
 
 class EditsStage:
-    """Expanding stage: the children are the versions, beside them the tables `versions` and `pairs`."""
+    """Expanding stage: the children are the versions, beside them the tables `versions`, `pairs` and `refused`."""
 
     def __init__(self, config: Config, ctx: StageContext) -> None:
         self._config, self._ctx = config, ctx
@@ -75,6 +93,20 @@ class EditsStage:
             if not Path(folder).expanduser().is_dir():
                 raise ConfigError(f"edits.sprites: {folder!r} is no folder on this machine")
         self._maker: Maker | None = None
+        self._judge = PairJudge(config.judge, ctx, "edits")
+        foreign = foreign_experts(config.experts, ctx)
+        known = {f"sprites{i}": ctx.identity(f"sprites:{folder}") for i, folder in enumerate(self._folders)}
+        known |= {f"expert:{e.name}": e.expert.identity for e in foreign}
+        written = config.model_dump(exclude={"sprites", "texts", "experts", "encoder", "judge"})
+        if config.texts is not None:
+            written["texts"], models = config.texts.written(ctx)
+            known |= models
+        if config.experts:
+            written["experts"] = [
+                e.model_dump(exclude={"folder", "device", "timeout_s"}) for e in config.experts
+            ]
+        if config.encoder is not None:
+            known["encoder"] = ctx.identity(config.encoder)
         self.spec = StageSpec(
             name="edits",
             version=VERSION,
@@ -83,12 +115,12 @@ class EditsStage:
                 "profile.content_id",
             ),
             outputs={},
-            config=config.model_dump(exclude={"sprites"}),
-            models={
-                f"sprites{i}": ctx.identity(f"sprites:{folder}") for i, folder in enumerate(self._folders)
-            },
+            config=written | self._judge.config,
+            models=known | self._judge.models,
             where=deciding(ctx.groups),
-            resources=Resources(memory_bytes=2 << 30, row_deadline_s=120.0),
+            resources=Resources(memory_bytes=2 << 30, row_deadline_s=_deadline_s(config)),
+            deterministic=config.judge is None and all(e.kind == "folder" for e in config.experts),
+            answers=self._judge.answers,
         )
 
     def setup_node(self) -> None:
@@ -97,6 +129,10 @@ class EditsStage:
     def setup(self) -> None:
         config = self._config
         self._blobs = self._ctx.blobs()
+        texts = None if config.texts is None else config.texts.lettering(self._ctx)
+        weights = (
+            {} if texts is None else dict.fromkeys((e.name for e in texts.experts()), config.texts.weight)
+        )
         plan = Plan(
             versions=config.versions,
             reference_share=config.reference_share,
@@ -105,13 +141,27 @@ class EditsStage:
             max_side_px=config.max_side_px,
             most_changes=config.most_changes,
             cap=config.cap,
-            weights=config.weights,
+            weights=weights | config.weights,
             seed=config.seed,
         )
-        self._maker = Maker(plan, sprite_library(self._folders, config.most_sprites))
+        encoder = None
+        if config.encoder is not None:
+            encoder = self._ctx.encoder(config.encoder)
+            encoder.load()
+        self._judge.setup()
+        try:
+            self._maker = Maker(
+                plan,
+                sprite_library(self._folders, config.most_sprites),
+                more=foreign_experts(config.experts, self._ctx),
+                texts=texts,
+                encoder=encoder,
+            )
+        except ValueError as e:
+            raise ConfigError(f"stages.edits.{e}") from e
 
     def expand(self, table: pa.Table, monitor: RowMonitor) -> Iterator[Expansion]:
-        """A picture that cannot be read or is too small has no versions; its profile row tells more."""
+        """A picture that cannot be read or is too small has no versions, and a row in the table `refused`."""
         if self._maker is None:
             self.setup()
         for start in range(0, len(table), PIECE_ROWS):
@@ -121,6 +171,8 @@ class EditsStage:
         samples: list[dict[str, Any]] = []
         versions: list[Mapping[str, Any]] = []
         pairs: list[Mapping[str, Any]] = []
+        refused: list[Mapping[str, Any]] = []
+        pictures: dict[str, bytes] = {}
         for i, row in enumerate(iter_rows(table), start):
             monitor.start(i, i)
             key = row["sample_id"].hex()
@@ -128,21 +180,35 @@ class EditsStage:
             if drawn >= self._config.share:
                 continue
             try:
-                group = self._maker.make(self._picture(row), key, label_of(row))
-            except (SampleError, ValueError):
+                group = self._made(row, key)
+            except SampleError as e:
+                refused.append(refused_row(key, row["samples.key"], e))
                 continue
             samples += (_child(row, group, number) for number in range(len(group.versions)))
+            pictures |= {version_key(group, n): v.png for n, v in enumerate(group.versions)}
             versions += version_rows(group)
             pairs += pair_rows(group, self._config.validation_share)
         return Expansion(
             pa.Table.from_pylist(samples, schema=CHILD_COLUMNS),
-            {"versions": table_of(versions, VERSIONS), "pairs": table_of(pairs, PAIRS)},
+            {
+                "versions": table_of(versions, VERSIONS),
+                "pairs": table_of(self._judge.judge(pairs, pictures.__getitem__), PAIRS),
+                "refused": table_of(refused, REFUSED),
+            },
         )
 
-    def _picture(self, row: Mapping[str, Any]) -> np.ndarray:
+    def _made(self, row: Mapping[str, Any], key: str) -> Group:
         from zcurate.curation.profile.decode import decode
 
-        return decode(self._blobs.read(*(row[f"samples.{c}"] for c in _PLACE))).rgb
+        data = self._blobs.read(*(row[f"samples.{c}"] for c in _PLACE))
+        also = (row["samples.key"] or "", hashlib.sha256(data).hexdigest()) if self._config.experts else ()
+        return self._maker.make(decode(data).rgb, key, label_of(row), also)
+
+
+def _deadline_s(config: Config) -> float:
+    """Longest work on one picture: foreign experts and judges take their time."""
+    foreign = sum(e.timeout_s if e.kind == "http" else 600.0 for e in config.experts)
+    return 120.0 + foreign + (0.0 if config.judge is None else config.judge.row_timeout_s)
 
 
 def _child(row: Mapping[str, Any], group: Group, number: int) -> dict[str, Any]:

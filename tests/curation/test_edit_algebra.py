@@ -115,8 +115,8 @@ def test_an_edit_refuses_a_picture_it_does_not_start_from(a, b):
         ("part/0", None, {"removed": True}, ("object.remove",)),
         ("part/0", {"removed": True}, None, ("object.add",)),
         ("part/0", None, {"hue": 40}, ("attr.color",)),
-        ("text/0", {"content": "a", "lang": "en"}, {"content": "b", "lang": "en"}, ("text.replace",)),
-        ("text/0", {"content": "a", "lang": "en"}, {"content": "啊", "lang": "zh"}, ("text.translate",)),
+        ("text/0", {"text": "a", "lang": "en"}, {"text": "b", "lang": "en"}, ("text.replace",)),
+        ("text/0", {"text": "a", "lang": "en"}, {"text": "啊", "lang": "zh"}, ("text.translate",)),
         ("style/0", {"name": "sketch"}, None, ("reference.sketch",)),
         ("style/0", {"name": "film"}, {"name": "sketch"}, ("style.change",)),
         ("pixel/blur", 2.0, None, ("pixel.deblur",)),
@@ -134,11 +134,11 @@ def test_type_of_a_change(slot, before, after, types):
 
 def test_two_texts_that_trade_places_are_swapped_not_replaced():
     a, b = (
-        {"content": "SALE", "lang": "en", "color": "red"},
-        {"content": "OPEN", "lang": "en", "color": "blue"},
+        {"text": "SALE", "lang": "en", "color": "red"},
+        {"text": "OPEN", "lang": "en", "color": "blue"},
     )
     state = {"text/0": a, "text/1": b}
-    traded = {"text/0": {**a, "content": "OPEN"}, "text/1": {**b, "content": "SALE"}}
+    traded = {"text/0": {**a, "text": "OPEN"}, "text/1": {**b, "text": "SALE"}}
     assert types_of(between(state, traded), state) == ("text.swap",)
 
 

@@ -70,3 +70,14 @@ def test_nonsense_is_refused(wrong):
 
 def test_shares_of_stages():
     assert Sampling(ratios={"sft": 1.0}).shares() == {"sft": {"text_to_image": 0.5, "image_to_image": 0.5}}
+
+
+def test_fine_tuning_holds_little_text_and_balances_tasks():
+    pairs = [(f"t{i}", ("text.add",)) for i in range(90)] + [(f"o{i}", ("object.add",)) for i in range(90)]
+    kept = choose(pairs, Sampling.of_stage("sft"))
+    assert sum(i < 90 for i in kept.at) == 10
+    assert len(choose(pairs, Sampling.of_stage("pretrain")).at) == 180
+    assert len(choose(pairs, Sampling.of_stage("sft", text_share=1.0)).at) == 180
+    assert Sampling.of_stage("sft").shares()["sft"] == {"text_to_image": 0.8, "image_to_image": 0.2}
+    with pytest.raises(ValueError, match="pretrain, sft"):
+        Sampling.of_stage("tuning")

@@ -138,6 +138,6 @@ def test_what_no_layer_draws_is_refused(scene):
     with pytest.raises(KeyError, match="fog"):
         scene.render({"fog/0": 1})
     with pytest.raises(KeyError, match="text"):
-        scene.render({"text/0": {"content": "a"}})
+        scene.render({"text/0": {"text": "a"}})
     with pytest.raises(KeyError, match="hue"):
         scene.render({"photometric/hue": 1})

@@ -49,9 +49,11 @@ def test_webdataset_holds_every_accepted_pair(zcurate, pairs, tmp_path):
             found[facts["pair_id"]] = facts
             place, row = known[facts["pair_id"]]
             reader = made.reader(place)
-            assert sample["source0.png"] == reader.read(row["source_keys"][0])
+            given = [sample[f"source{i}.png"] for i in range(len(row["source_keys"]))]
+            assert f"source{len(given)}.png" not in sample
+            assert given == [reader.read(k) for k in row["source_keys"]]
             assert sample["target.png"] == reader.read(row["target_key"])
-            assert facts["source_sha256"] == [hashlib.sha256(sample["source0.png"]).hexdigest()]
+            assert facts["source_sha256"] == [hashlib.sha256(s).hexdigest() for s in given]
             assert facts["target_sha256"] == hashlib.sha256(sample["target.png"]).hexdigest()
             assert ("mask.png" in sample) == (facts["mask_sha256"] is not None)
             for name in (
@@ -103,7 +105,7 @@ def test_parquet_is_read_by_datasets(zcurate, pairs, tmp_path):
         place, stored = known[row["pair_id"]]
         version = made.versions(place)[stored["target_key"]]
         assert row["target"].size == (version["width_px"], version["height_px"])
-        assert len(row["sources"]) == 1
+        assert len(row["sources"]) == len(stored["source_keys"])
         assert row["mask"] is None or set(np.unique(np.asarray(row["mask"].convert("L")))) <= {0, 255}
         masked += row["mask"] is not None
         assert row["types"] == stored["types"]

@@ -81,9 +81,14 @@ def test_every_pair_is_instructed_exact_and_counted(zcurate, sources):
     pairs, versions, bytes_of = read(child)
     groups = {v["group_id"] for v in versions.values()}
     assert len(groups) == 10  # broken and tiny pictures have none
+    dataset = Dataset.open(str(child))
+    refused = [r for s in dataset.samples().metas for r in dataset.read("_tables/refused", s).to_pylist()]
+    # What cannot be read at all is an error row of `profile`.
+    assert [(r["key"], r["error_class"]) for r in refused] == [("tiny", "PictureTooSmallError")]
+    assert "40 x 40" in refused[0]["error"]
     assert set(bytes_of) == set(versions)
     for group in groups:
-        own = [v for v in versions.values() if v["group_id"] == group]
+        own = [v for v in versions.values() if v["group_id"] == group and v["state"] is not None]
         left_out = json.loads(next(v["skipped"] for v in own if v["number"] == 0))["by_reason"]
         of_pairs = (
             "degraded_target",
@@ -97,14 +102,19 @@ def test_every_pair_is_instructed_exact_and_counted(zcurate, sources):
             "two_grounds",
             "two_weathers",
             "ambiguous_overlap",
+            "style_and_tones",
+            "unseen_change",
         )
-        found = sum(p["group_id"] == group for p in pairs) + sum(left_out.get(k, 0) for k in of_pairs)
+        found = sum(p["group_id"] == group and p["kind"] != "reference" for p in pairs)
+        found += sum(left_out.get(k, 0) for k in of_pairs)
         assert found == len(own) * (len(own) - 1)
         assert len({p["split"] for p in pairs if p["group_id"] == group}) <= 1
     accepted = [p for p in pairs if p["verdict"] == "accept"]
     assert len(accepted) > 0.9 * len(pairs)
     assert {"object.add", "object.remove"} & {t for p in accepted for t in p["types"]}
     for pair in accepted:
+        if pair["kind"] == "reference":
+            continue
         source, target = (
             json.loads(versions[k]["state"]) for k in (pair["source_keys"][0], pair["target_key"])
         )
@@ -129,8 +139,9 @@ def test_every_pair_is_instructed_exact_and_counted(zcurate, sources):
 
 @pytest.mark.ray
 def test_same_bytes_inline_and_on_two_workers(zcurate, sources):
-    first = build(zcurate, sources, "inline", "--engine", "inline")
-    second = build(zcurate, sources, "ray")
+    settings = {"texts": {"ocr": None, "weight": 1}, "encoder": "embedded"}
+    first = build(zcurate, sources, "inline", "--engine", "inline", **settings)
+    second = build(zcurate, sources, "ray", **settings)
     assert first.name == second.name
     for path in sorted(
         p for p in first.rglob("*") if p.is_file() and p.name != "dataset.json" and "_sources" not in p.parts
@@ -140,6 +151,7 @@ def test_same_bytes_inline_and_on_two_workers(zcurate, sources):
             assert path.read_bytes() == other.read_bytes()
     for a, b in zip(read(first), read(second), strict=True):
         assert a == b
+    assert any("text/" in (v["state"] or "") for v in read(first)[1].values())
 
 
 def test_a_missing_folder_of_sprites_is_named(zcurate, sources):

@@ -88,7 +88,7 @@ def _over(ground: np.ndarray, scene: Scene) -> np.ndarray:
     """The thing where it stands, over other ground. Its soft edge is freed of the old ground's color."""
     part: Cutout = scene.assets["part"]
     alpha = part.alpha[..., None].astype(np.float32) / 255
-    own = own_colors(scene.base, part)
+    own = own_colors(scene.base, part.alpha)
     return np.clip(np.rint(ground * (1 - alpha) + own * alpha), 0, 255).astype(np.uint8)
 
 
@@ -96,7 +96,7 @@ def _posed(scene: Scene, value: Mapping[str, Any]) -> tuple[int, int, np.ndarray
     """(top, left, RGBA) of the thing in another pose."""
     part: Cutout = scene.assets["part"]
     x0, y0, x1, y1 = part.box
-    own = np.dstack([own_colors(scene.base, part), part.alpha])[y0:y1, x0:x1]
+    own = np.dstack([own_colors(scene.base, part.alpha), part.alpha])[y0:y1, x0:x1]
     rgba = shaped(own, value, float(value.get("scale", 1)) * (y1 - y0))
     rows, columns = scene.base.shape[:2]
     x, y = float(value.get("x", (x0 + x1) / 2 / columns)), float(value.get("y", (y0 + y1) / 2 / rows))

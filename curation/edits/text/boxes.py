@@ -12,8 +12,8 @@ from ..scene import Scene
 from ..spec import State, canonical
 from .contrast import against, ground_of
 from .items import color_name
+from .kit import meet
 from .layers import TextLayer
-from .sampling import meet
 
 COLORS = ("red", "blue", "green", "yellow", "purple", "orange", "brown", "teal", "pink")
 #: Texts boxed at once, at most.
@@ -35,13 +35,15 @@ def boxed(
     Args:
         states: versions of one picture. share: of the ordered pairs that change one or two texts, which get boxes.
     """
+    # No box bears the color of a text before or after any edit: `make the text in the purple box purple` is no help.
+    worn = {color_name(v["color"]) for state in states for k, v in state.items() if k.startswith("text/")}
     found: list[tuple[int, State]] = []
     for i, source in enumerate(states):
         for target in states:
             slots = _changed_texts(source, target)
             if not 0 < len(slots) <= MOST or rng.random() >= share or len(found) >= most:
                 continue
-            boxes = _around(scene, source, slots, layer, rng)
+            boxes = _around(scene, source, slots, layer, worn, rng)
             if boxes and all(canonical({**source, **boxes}) != canonical(dict(s)) for _, s in found):
                 found.append((i, {**source, **boxes}))
     return found
@@ -65,7 +67,12 @@ def _changed_texts(source: State, target: State) -> list[str]:
 
 
 def _around(
-    scene: Scene, state: State, slots: Sequence[str], layer: TextLayer, rng: np.random.Generator
+    scene: Scene,
+    state: State,
+    slots: Sequence[str],
+    layer: TextLayer,
+    worn: set[str],
+    rng: np.random.Generator,
 ) -> dict[str, Any] | None:
     """Boxes around some texts; None where one would cut another text or leave the picture."""
     rows, columns = scene.base.shape[:2]
@@ -84,9 +91,8 @@ def _around(
             return None
         ground = ground_of(scene.base, frame)
         middle = (sum(ground) / 2,) * 2
-        worn = {color_name(v["color"]) for k, v in state.items() if k.startswith("text/")}
-        worn |= {b["color"] for b in result.values()}
-        free = [c for c in COLORS if c not in worn and against(FOCAL[c], middle) >= _LEAST]
+        taken = worn | {b["color"] for b in result.values()}
+        free = [c for c in COLORS if c not in taken and against(FOCAL[c], middle) >= _LEAST]
         if not free:
             return None
         color = free[int(rng.integers(len(free)))]

@@ -9,6 +9,9 @@ import numpy as np
 
 #: Least ratio of a color with nine tenths of its ground: WCAG's floor for large text.
 FLOOR = 3.0
+#: Least ratio of a color with its outline: WCAG's floor for small text, as an outline is only a few px wide. Black or
+#: white gives it to every color: sqrt(21) is the least of the larger of both ratios.
+OUTLINED_FLOOR = 4.5
 
 _LINEAR = np.arange(256) / 255
 _LINEAR = np.where(_LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.055) ** 2.4).astype(np.float32)

@@ -29,7 +29,7 @@ class Patch:
 
     Attributes:
         top, left: px, may be negative. color: (h, w, 3) float32, premultiplied, levels. alpha: (h, w, 1) float32, 0..1.
-        corners: (4, 2) of the block in the picture, px, clockwise from its upper left.
+        outline: (n, 2) of the block in the picture, px, clockwise from its upper left; bent where the surface is.
         lines: as they were broken.
     """
 
@@ -37,13 +37,13 @@ class Patch:
     left: int
     color: np.ndarray
     alpha: np.ndarray
-    corners: np.ndarray
+    outline: np.ndarray
     lines: tuple[str, ...]
 
     @property
     def box(self) -> tuple[float, float, float, float]:
         """(x0, y0, x1, y1) of the block, px."""
-        return (*self.corners.min(0), *self.corners.max(0))
+        return (*self.outline.min(0), *self.outline.max(0))
 
     def over(self, rgb: np.ndarray) -> None:
         """Blend into an (H, W, 3) uint8 picture, in place."""
@@ -67,7 +67,7 @@ def block_of(
     item: Mapping[str, Any], book: FontBook, shape: tuple[int, ...]
 ) -> tuple[Block, np.ndarray, Placing]:
     """(block, (2,) upper left corner on the sheet in px, placing on the picture) of a checked item."""
-    block = laid_out(item, _font(item, book), shape)
+    block = laid_out(item, book.face(item["font"]["id"]), shape)
     share = np.array(
         [{"l": 0.0, "m": 0.5, "r": 1.0}[item["anchor"][0]], {"t": 0.0, "m": 0.5, "b": 1.0}[item["anchor"][1]]]
     )
@@ -77,10 +77,10 @@ def block_of(
     return block, at, Placing(item, tuple(at + size / 2), shape)
 
 
-def corners_of(item: Mapping[str, Any], book: FontBook, shape: tuple[int, ...]) -> np.ndarray:
-    """(4, 2) corners of an item's block in the picture, px, without drawing it."""
+def outline_of(item: Mapping[str, Any], book: FontBook, shape: tuple[int, ...]) -> np.ndarray:
+    """(n, 2) outline of an item's block in the picture, px, without drawing it."""
     block, at, placing = block_of(item, book, shape)
-    return placing.forward(_corners(at, block))
+    return placing.forward(_outline(at, block, placing))
 
 
 def draw(item: Mapping[str, Any], book: FontBook, photo: np.ndarray) -> Patch:
@@ -89,7 +89,7 @@ def draw(item: Mapping[str, Any], book: FontBook, photo: np.ndarray) -> Patch:
     block, at, placing = block_of(item, book, photo.shape)
     color, alpha, pad = _sheet(item, font, block)
     top, left = int(at[1]) - pad, int(at[0]) - pad
-    corners = placing.forward(_corners(at, block))
+    outline = placing.forward(_outline(at, block, placing))
     if not placing.flat:
         top, left, color, alpha = _bent(color, alpha, top, left, placing, photo.shape)
     if item["light"]:
@@ -97,7 +97,7 @@ def draw(item: Mapping[str, Any], book: FontBook, photo: np.ndarray) -> Patch:
         if here is not None:
             color[there] *= _light(photo, here, float(item["light"]))
             np.minimum(color[there], 255 * alpha[there], out=color[there])
-    return Patch(top, left, color, alpha, corners, block.lines)
+    return Patch(top, left, color, alpha, outline, block.lines)
 
 
 def _font(item: Mapping[str, Any], book: FontBook) -> ImageFont.FreeTypeFont:
@@ -105,8 +105,19 @@ def _font(item: Mapping[str, Any], book: FontBook) -> ImageFont.FreeTypeFont:
     return font_of(face.path, face.index, float(item["size_px"]))
 
 
-def _corners(at: np.ndarray, block: Block) -> np.ndarray:
-    return at + np.array([[0, 0], [block.width, 0], [block.width, block.height], [0, block.height]])
+def _outline(at: np.ndarray, block: Block, placing: Placing) -> np.ndarray:
+    """(n, 2) on the sheet: the corners, and points between them where straight lines become bent."""
+    return at + (_CORNERS if placing.straight else _RIM) * (block.width, block.height)
+
+
+_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
+_STEPS = np.linspace(0, 1, 9)[:-1]
+_RIM = np.concatenate(
+    [
+        np.stack([a + (b - a) * step for step in _STEPS])
+        for a, b in zip(_CORNERS, np.roll(_CORNERS, -1, 0), strict=True)
+    ]
+)
 
 
 def _sheet(
@@ -181,9 +192,9 @@ def _bent(
     high = np.minimum(np.ceil(out.max(0)).astype(int) + 2, (shape[1], shape[0]))
     if (high <= low).any():
         return 0, 0, np.zeros((1, 1, 3), np.float32), np.zeros((1, 1, 1), np.float32)
-    grid_x, grid_y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
-    from_ = placing.back(np.stack([grid_x.ravel(), grid_y.ravel()], axis=1).astype(float)) - (left, top)
-    map_x, map_y = (from_[:, i].reshape(grid_x.shape).astype(np.float32) for i in (0, 1))
+    map_x, map_y = placing.back(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
+    map_x -= left
+    map_y -= top
     both = cv2.remap(np.dstack([color, alpha]), map_x, map_y, cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0))
     return int(low[1]), int(low[0]), np.ascontiguousarray(both[..., :3]), np.ascontiguousarray(both[..., 3:])
 

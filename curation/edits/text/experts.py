@@ -14,10 +14,12 @@ from ..phrases import Names, place_of
 from ..scene import Scene
 from ..spec import State, between
 from .faults import TextError
+from .fonts import Face
 from .items import color_name, hex_of
+from .kit import LEAST_PX, Box, Kit, meet
 from .layers import TextLayer
 from .referring import names_of
-from .sampling import LEAST_PX, Box, Kit, item, meet, readable_colors, shadow, stroke
+from .sampling import item, may_stand, readable_colors, shadow, stroke
 
 #: What moves or hides the ground a text was measured against.
 _GROUND_KINDS = frozenset(("part", "extract", "background", "geometry", "image"))
@@ -94,10 +96,10 @@ def clear(scene: Scene, state: State, layer: TextLayer) -> bool:
 
 def _add(kit: Kit, scene: Scene, state: State, rng: np.random.Generator) -> Values:
     taken = [*_boxes(kit, scene, state), *_things(scene, state)]
-    said = {v["content"] for v in _texts(state).values()}
+    said = {v["text"] for v in _texts(state).values()}
     for _ in range(_TRIES):
         value = item(_lying(rng), kit, scene.base, rng, taken)
-        if value["content"] not in said:
+        if value["text"] not in said:
             return {f"text/{rng.integers(10**6):06d}": value}
     raise NoProposalError("no other text")
 
@@ -138,8 +140,8 @@ def _swap(kit: Kit, scene: Scene, state: State, rng: np.random.Generator) -> Val
     ]
     for number in rng.permutation(len(couples)):
         a, b = couples[number]
-        one = {**texts[a], "content": texts[b]["content"]}
-        other = {**texts[b], "content": texts[a]["content"]}
+        one = {**texts[a], "text": texts[b]["text"]}
+        other = {**texts[b], "text": texts[a]["text"]}
         after = {**state, a: one, b: other}
         if all(_good(kit, scene, after, slot) for slot in (a, b)):
             return {a: one, b: other}
@@ -179,31 +181,39 @@ def _one(change: Change) -> Draw:
 
 def _replaced(kit: Kit, scene: Scene, state: State, slot: str, rng: np.random.Generator) -> Values:
     value = state[slot]
-    said = {v["content"] for v in _texts(state).values()}
-    phrases = [p for p in kit.phrases.texts[value["lang"]] if p not in said]
-    order = (phrases[i] for i in rng.permutation(len(phrases))[:_TRIES])
-    return _first(kit, scene, state, slot, ({**value, "content": p} for p in order))
+    said = {line for v in _texts(state).values() for line in (v["text"], *v["text"].split("\n"))}
+    lines = value["text"].split("\n")
+    one = int(rng.integers(len(lines)))  # of several lines, one is another afterwards
+
+    def others() -> Iterator[Values]:
+        for _ in range(_TRIES):
+            drawn = kit.phrases.draw(value["lang"], rng)
+            if drawn not in said and (not value["vertical"] or may_stand(drawn)):
+                yield {**value, "text": "\n".join([*lines[:one], drawn, *lines[one + 1 :]])}
+
+    return _first(kit, scene, state, slot, others())
 
 
 def _translated(kit: Kit, scene: Scene, state: State, slot: str, rng: np.random.Generator) -> Values:
     value = state[slot]
-    other = kit.phrases.translations.get(value["lang"], {}).get(value["content"])
+    other = kit.phrases.translated(value["text"], value["lang"])
     if other is None or value["vertical"]:
         raise NoProposalError("no translation")
     lang = "zh" if value["lang"] == "en" else "en"
-    return _first(kit, scene, state, slot, [{**value, "content": other, "lang": lang}])
+    return _first(kit, scene, state, slot, [{**value, "text": other, "lang": lang}])
 
 
 def _other_font(kit: Kit, scene: Scene, state: State, slot: str, rng: np.random.Generator) -> Values:
     value = state[slot]
-    look = [value["font"][k] for k in ("style", "bold", "italic")]
-    faces = [
-        f
-        for f in kit.book.faces
-        if f.style and [f.style, f.bold, f.italic] != look and not f.missing(value["content"])
-    ]
+    text = value["text"]
+
+    def look(face: Face) -> tuple[str | None, bool, bool]:
+        return face.style_on(text), face.bold, face.italic
+
+    own = look(kit.book.face(value["font"]["id"]))
+    faces = [f for f in kit.book.faces if f.style and look(f) != own and not f.missing(text)]
     faces = [faces[i] for i in rng.permutation(len(faces))]
-    return _first(kit, scene, state, slot, ({**value, "font": f.value} for f in faces))
+    return _first(kit, scene, state, slot, ({**value, "font": f.value(text)} for f in faces))
 
 
 def _other_color(kit: Kit, scene: Scene, state: State, slot: str, rng: np.random.Generator) -> Values:
@@ -229,7 +239,7 @@ def _moved(kit: Kit, scene: Scene, state: State, slot: str, rng: np.random.Gener
     def others() -> Iterator[Values]:
         if rng.random() < 0.2 and not value["rotation"] and not value["surface"]:
             yield {**value, "rotation": int(rng.choice([-15, -10, 10, 15]))}
-        elif rng.random() < 0.3 and value["lang"] == "zh" and 1 < len(value["content"]) <= 8:
+        elif rng.random() < 0.3 and may_stand(value["text"]):
             yield {**value, "vertical": not value["vertical"]}
         for _ in range(_TRIES):
             x, y = (round(float(v), 4) for v in rng.uniform(0.06, 0.94, 2))
@@ -258,7 +268,7 @@ def _first(kit: Kit, scene: Scene, state: State, slot: str, values: Any) -> Valu
 def _good(kit: Kit, scene: Scene, state: State, slot: str) -> bool:
     """Glyphs, room, contrast."""
     value = state[slot]
-    if kit.book.face(value["font"]["id"]).missing(value["content"]):
+    if kit.book.face(value["font"]["id"]).missing(value["text"]):
         return False
     others = {k: v for k, v in state.items() if k != slot}
     taken = [*_boxes(kit, scene, others), *_things(scene, others)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,10 @@ SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
 #: A font of words has all of these, each with a glyph of its own. Fonts of symbols lack the accented letters; fonts
 #: that stand in for missing ones (Last Resort) claim every character and draw one box for all.
 _BASIC = frozenset((*range(0x20, 0x7F), 0xE9, 0xFC))
-_NO_WORDS = ("keyboard", "symbol", "emoji", "dingbat")
+_NO_WORDS = ("keyboard", "symbol", "emoji", "dingbat", "math")
+#: Thinner cuts (hairline, thin) break up at the sizes of signs and captions. OS/2 weight classes, 400 is regular.
+_LEAST_WEIGHT = 250
+_CHINESE = re.compile("[\u3400-\u9fff]")
 #: Larger files are not read: no font is that large.
 MAX_FILE_BYTES = 64 << 20
 
@@ -49,13 +53,16 @@ class Face:
         """Characters of a text without a glyph, each once."""
         return "".join(dict.fromkeys(c for c in content if c not in "\n" and ord(c) not in self.characters))
 
-    @property
-    def value(self) -> dict[str, Any]:
+    def style_on(self, text: str) -> str | None:
+        """The style a text shows in this face: Chinese characters are as wide as each other in any font."""
+        return "sans" if self.style == "mono" and _CHINESE.search(text) else self.style
+
+    def value(self, text: str) -> dict[str, Any]:
         """What a text item holds about its font."""
         return {
             "id": self.id,
             "family": self.family,
-            "style": self.style,
+            "style": self.style_on(text),
             "bold": self.bold,
             "italic": self.italic,
         }
@@ -133,16 +140,27 @@ def faces_of(path: str | Path) -> list[Face]:
     Of a collection only the simplified-Chinese faces count, if it has any, else the first.
     """
     path = Path(path)
-    if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+    try:
+        found = path.stat()
+        if not path.is_file() or found.st_size > MAX_FILE_BYTES:
+            return []
+        return list(_faces(str(path), found.st_size, found.st_mtime_ns))
+    except OSError:  # somebody else's, or gone
         return []
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    found = [f for i in range(_count(path)) if (f := _face(str(path), i, digest)) is not None]
+
+
+@lru_cache(maxsize=1024)
+def _faces(path: str, size: int, mtime_ns: int) -> tuple[Face, ...]:
+    """Faces of a file in one state; a process reads each once."""
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    found = [f for i in range(_count(Path(path))) if (f := _face(path, i, digest)) is not None]
     chinese = [f for f in found if f.family.endswith(" SC")]
-    return (chinese or found[:1]) if len(found) > 1 else found
+    return tuple((chinese or found[:1]) if len(found) > 1 else found)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=48)
 def font_of(path: str, index: int, size_px: float) -> ImageFont.FreeTypeFont:
+    """An open face in one size: a few MB each for Chinese, and half a millisecond to open."""
     return ImageFont.truetype(path, size_px, index=index)
 
 
@@ -159,6 +177,8 @@ def _face(path: str, index: int, digest: str) -> Face | None:
                 return None
             family = str(font["name"].getDebugName(16) or font["name"].getDebugName(1) or Path(path).stem)
             if any(word in family.lower() for word in _NO_WORDS):
+                return None
+            if getattr(font.get("OS/2"), "usWeightClass", 400) < _LEAST_WEIGHT:
                 return None
             bold, italic = _cut(font)
             style = _style(font, family)
@@ -179,8 +199,23 @@ def _cut(font: Any) -> tuple[bool, bool]:
 _WORDS = (
     ("mono", ("mono", "courier", "typewriter", "cursor")),
     ("script", ("script", "hand", "brush", "calligra", "kai")),
-    ("sans", ("sans", "gothic", "hei", "roboto", "lato", "helvet", "arial")),
-    ("serif", ("serif", "song", "ming", "roman", "times")),
+    ("sans", ("sans", "gothic", "hei", "roboto", "lato", "helvet", "arial", "heros", "adventor", "carlito")),
+    (
+        "serif",
+        (
+            "serif",
+            "song",
+            "ming",
+            "roman",
+            "times",
+            "stix",
+            "junicode",
+            "termes",
+            "pagella",
+            "bonum",
+            "schola",
+        ),
+    ),
 )
 
 

@@ -1,6 +1,6 @@
 """A text item: the value of a slot `text/K`, checked. Everything its picture depends on, with the scene's photograph.
 
-content     str; "\\n" breaks lines. lang: en | zh
+text        str; "\\n" breaks lines. lang: en | zh
 font        {id, family, style, bold, italic}; only `id` is drawn
 size_px     em of the font, 6..2000
 color       "#rrggbb"
@@ -29,15 +29,17 @@ from ..color_names import name_of
 from .faults import TextSpecError
 from .phrase_lists import LANGUAGES, unusable
 
+#: Characters of an item's text, at most: a paragraph.
+MAX_CHARACTERS = 400
 #: What a field is when a complete item does not name it.
 DEFAULTS: Mapping[str, Any] = {
     **{"anchor": "mm", "align": "center", "width": 0.9, "rotation": 0, "vertical": False},
     **{"stroke": None, "shadow": None, "surface": None, "light": 0},
 }
-REQUIRED = ("content", "lang", "font", "size_px", "color", "position")
+REQUIRED = ("text", "lang", "font", "size_px", "color", "position")
 FIELDS = frozenset((*REQUIRED, *DEFAULTS))
 MIN_SIZE_PX, MAX_SIZE_PX = 6.0, 2000.0
-_COLOR = re.compile(r"#[0-9a-f]{6}")
+COLOR = re.compile(r"#[0-9a-f]{6}")
 
 
 def checked(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,9 +81,9 @@ def color_name(color: str) -> str:
     return name
 
 
-def quoted(content: str, lang: str) -> str:
-    """The text as an instruction quotes it, on one line."""
-    return ("" if lang == "zh" else " ").join(content.split("\n"))
+def quoted(text: str) -> str:
+    """The text as an instruction quotes it, on one line: a space shows where a line ends."""
+    return " ".join(text.split("\n"))
 
 
 def _within(low: float, high: float) -> Any:
@@ -96,7 +98,7 @@ def _stroke(v: Any) -> bool:
     return v is None or (
         set(v) == {"width_px", "color"}
         and 0 < float(v["width_px"]) <= 64
-        and bool(_COLOR.fullmatch(v["color"]))
+        and bool(COLOR.fullmatch(v["color"]))
     )
 
 
@@ -127,11 +129,11 @@ def _convex(v: Any) -> bool:
 
 
 _RULES: Mapping[str, Any] = {
-    "content": lambda v: isinstance(v, str) and unusable(v) is None,
+    "text": lambda v: isinstance(v, str) and unusable(v, MAX_CHARACTERS) is None,
     "lang": lambda v: v in LANGUAGES,
     "font": lambda v: isinstance(v["id"], str),
     "size_px": _within(MIN_SIZE_PX, MAX_SIZE_PX),
-    "color": lambda v: bool(_COLOR.fullmatch(v)),
+    "color": lambda v: bool(COLOR.fullmatch(v)),
     "position": _point,
     "anchor": lambda v: len(v) == 2 and v[0] in "lmr" and v[1] in "tmb",
     "align": lambda v: v in ("left", "center", "right"),
@@ -144,7 +146,7 @@ _RULES: Mapping[str, Any] = {
     "light": _within(0, 1),
 }
 _ASKED = {
-    "content": "1 to 60 characters without quotation or control marks",
+    "text": f"1 to {MAX_CHARACTERS} characters, written left to right, without quotation or control marks",
     "lang": "en or zh",
     "font": "an object with the id of a face",
     "size_px": f"{MIN_SIZE_PX:g} to {MAX_SIZE_PX:g}",

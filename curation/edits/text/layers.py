@@ -29,6 +29,7 @@ class TextLayer:
     book: FontBook
     _photo: np.ndarray | None = field(default=None, repr=False)
     _patches: OrderedDict[str, Patch] = field(default_factory=OrderedDict, repr=False)
+    _seen: dict[int, tuple[Value, Patch]] = field(default_factory=dict, repr=False)
 
     def draw(self, rgb: np.ndarray, values: Mapping[str, Value], scene: Scene, state: State) -> np.ndarray:
         """Raises TextSpecError for a value that is no text item, or a font that is not there."""
@@ -41,10 +42,14 @@ class TextLayer:
         return self.patch(value, scene).touched(scene.base.shape)
 
     def patch(self, value: Value, scene: Scene) -> Patch:
-        """The patch of one item; drawn once."""
+        """The patch of one item; drawn once. Values are not to be changed after that."""
         if self._photo is not scene.base:
             self._photo = scene.base  # held, so that no other photograph can take its place in memory
             self._patches.clear()
+            self._seen.clear()
+        seen = self._seen.get(id(value))  # most values are the very same object in all states of a group
+        if seen is not None and seen[0] is value:
+            return seen[1]
         key = canonical(value)
         found = self._patches.get(key)
         if found is None:
@@ -53,6 +58,9 @@ class TextLayer:
                 self._patches.popitem(last=False)
         else:
             self._patches.move_to_end(key)
+        if len(self._seen) >= _KEPT:
+            self._seen.clear()
+        self._seen[id(value)] = (value, found)
         return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from PIL import ImageFont
+from .fonts import Face, font_of
 
 #: Pitch of lines and of columns, of the characters of a column, and where the baseline lies in a line; in em.
 LINE_EM, CELL_EM, BASE_EM = 1.28, 1.06, 0.98
@@ -30,15 +30,17 @@ class Block:
     lines: tuple[str, ...]
 
 
-def laid_out(item: Mapping[str, Any], font: ImageFont.FreeTypeFont, shape: tuple[int, ...]) -> Block:
+def laid_out(item: Mapping[str, Any], face: Face, shape: tuple[int, ...]) -> Block:
     """The block of a checked item on a picture of (height, width, ...) px."""
     if item["vertical"]:
-        return _columns(item["content"], float(item["size_px"]), item["width"] * shape[0])
-    return _rows(item["content"], font, item["align"], float(item["size_px"]), item["width"] * shape[1])
+        return _columns(item["text"], float(item["size_px"]), item["width"] * shape[0])
+    size_px, most_px = float(item["size_px"]), item["width"] * shape[1]
+    return _rows(item["text"], face.path, face.index, item["align"], size_px, most_px)
 
 
-@lru_cache(maxsize=4096)
-def _rows(content: str, font: ImageFont.FreeTypeFont, align: str, size_px: float, most_px: float) -> Block:
+@lru_cache(maxsize=1024)
+def _rows(content: str, path: str, index: int, align: str, size_px: float, most_px: float) -> Block:
+    font = font_of(path, index, size_px)  # not a key: open fonts are large
     lines = [part for line in content.split("\n") for part in _broken(line, font, most_px)]
     widths = [font.getlength(line) for line in lines]
     width, pitch = max(widths), LINE_EM * size_px
@@ -50,7 +52,7 @@ def _rows(content: str, font: ImageFont.FreeTypeFont, align: str, size_px: float
     return Block(width, pitch * len(lines), runs, tuple(lines))
 
 
-def _broken(line: str, font: ImageFont.FreeTypeFont, most_px: float) -> list[str]:
+def _broken(line: str, font: Any, most_px: float) -> list[str]:
     """A line broken where words end or between Chinese characters, as evenly as the number of lines allows."""
     whole = font.getlength(line)
     if whole <= most_px:
@@ -65,7 +67,7 @@ def _broken(line: str, font: ImageFont.FreeTypeFont, most_px: float) -> list[str
     return lines
 
 
-def _filled(units: list[str], font: ImageFont.FreeTypeFont, most_px: float) -> list[str]:
+def _filled(units: list[str], font: Any, most_px: float) -> list[str]:
     lines = [units[0]]
     for unit in units[1:]:
         if font.getlength((lines[-1] + unit).strip()) <= most_px:
@@ -87,7 +89,7 @@ def _units(line: str) -> list[str]:
     return units
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _columns(content: str, size_px: float, most_px: float) -> Block:
     cell, pitch = CELL_EM * size_px, LINE_EM * size_px
     most = max(1, int(most_px / cell))

@@ -17,10 +17,11 @@ from ..phrases import Names, Referent
 from ..scene import Scene
 from ..spec import EditSpec, State
 from . import boxes, experts, referring
+from .degrading import degraded
+from .kit import Kit
 from .layers import BoxLayer, TextLayer
 from .readback import Reader, of_new, read_back
 from .referring import OWN_TEXT
-from .sampling import Kit
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Lettering:
 
     Attributes:
         kit: fonts and phrases.
+        degraded_share: share of pairs that change nothing but texts which get a twin with the same fault (blur, noise,
+            compression) on both sides.
         box_share: share of ordered pairs that change one or two texts which get a source with boxes around them.
         reader: reads new texts back; None to trust the drawing.
         least_read: least share of a new text's characters the reader must find.
@@ -37,7 +40,8 @@ class Lettering:
     kit: Kit
     box_share: float = 0.3
     reader: Reader | None = None
-    least_read: float = 0.6
+    least_read: float = 0.8
+    degraded_share: float = 0.1
     layer: TextLayer = field(init=False, repr=False)
     _named: deque[tuple[Scene, State, dict[str, Referent]]] = field(
         init=False, repr=False, default_factory=lambda: deque(maxlen=16)
@@ -95,9 +99,11 @@ class Lettering:
         return names
 
     def boxed(self, scene: Scene, nodes: Sequence[Node], seed: int) -> list[tuple[int, Node]]:
-        """(number of a node, that node with boxes around texts that another one changes)."""
+        """(number of a node, that node with boxes around texts that another one changes, or with a fault)."""
         rng = np.random.default_rng(xxhash.xxh3_64_intdigest(f"boxes|{seed}|{scene.key}".encode()))
-        found = boxes.boxed(scene, [n.state for n in nodes], self.layer, rng, self.box_share)
+        states = [n.state for n in nodes]
+        found = boxes.boxed(scene, states, self.layer, rng, self.box_share)
+        found += degraded(states, rng, self.degraded_share)
         return [(i, Node(state, nodes[i].order)) for i, state in found]
 
     def read(self, scene: Scene, state: State, picture: np.ndarray) -> dict[str, float]:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from .faults import TextSpecError
+from .phrase_patterns import composed
 
 LANGUAGES = ("en", "zh")
 #: Longer texts are no signs and no headlines.
@@ -74,21 +78,44 @@ _ZH = """
 class Phrases:
     """Texts by language, and translations: `translations[language][text]` is the text in the other language.
 
-    `refused`: lines of a file that cannot be used, by reason.
+    `refused`: lines of a file that cannot be used, by reason. `composed_share`: of drawn texts, how many are put
+    together from parts (`phrase_patterns.py`).
     """
 
     texts: Mapping[str, Sequence[str]]
     translations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
+    composed_share: float = 0.0
+
+    def draw(self, language: str, rng: np.random.Generator) -> str:
+        """A text in a language. TextSpecError where there is none."""
+        if self.composed_share and rng.random() < self.composed_share:
+            return composed(language, rng)
+        if not self.texts[language]:
+            raise TextSpecError(
+                f"the phrases hold no text in {language!r}; add some, or say which language to use"
+            )
+        return self.texts[language][int(rng.integers(len(self.texts[language])))]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(language for language in LANGUAGES if self.texts[language] or self.composed_share)
+
+    def translated(self, text: str, language: str) -> str | None:
+        """A text of some lines in the other language; None where a line of it has no translation."""
+        lines = [self.translations.get(language, {}).get(line) for line in text.split("\n")]
+        return None if None in lines else "\n".join(lines)
 
 
+@lru_cache(maxsize=1)
 def bundled() -> Phrases:
-    """The texts of this module: at least 150 in each language."""
-    return _phrases(
+    """The texts of this module, at least 150 in each language, and as many again put together from parts."""
+    lists = _phrases(
         [tuple(entry.split("|")) for entry in _entries(_PAIRS)],
         {"en": _entries(_EN), "zh": _entries(_ZH)},
         Counter(),
     )
+    return replace(lists, composed_share=0.5)
 
 
 def read_phrases(path: str | Path) -> Phrases:
@@ -122,16 +149,18 @@ def read_phrases(path: str | Path) -> Phrases:
     return _phrases(pairs, texts, refused)
 
 
-def unusable(text: str) -> str | None:
-    """Why a text cannot be drawn and quoted; None if it can."""
+def unusable(text: str, most: int = MAX_CHARACTERS) -> str | None:
+    """Why a text of at most so many characters cannot be drawn and quoted; None if it can."""
     if not text.strip():
         return "empty"
-    if len(text) > MAX_CHARACTERS:
+    if len(text) > most:
         return "too long"
     if QUOTES & set(text):
         return "quotation marks"
     if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn") and c != "\n" for c in text):
         return "control characters"
+    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text):
+        return "right-to-left script"
     return None
 
 

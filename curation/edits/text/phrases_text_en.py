@@ -7,12 +7,15 @@ from typing import Any
 
 from ..phrases_en import PLACES
 from .items import color_name, quoted
+from .phrase_lists import bundled
 
 _TO = {
     place: text.replace("in the", "to the").replace("at the", "to the").replace("on the", "to the")
     for place, text in PLACES.items()
 }
 _LANGUAGES = {"en": "English", "zh": "Chinese"}
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
+_COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 _STYLES = {"serif": "serif", "sans": "sans-serif", "mono": "monospaced", "script": "handwritten"}
 
 _FIXED: dict[str, tuple[str, ...]] = {
@@ -45,6 +48,18 @@ def clause(facts: Any, choose: Any) -> str:
     own = _OWN.get(facts.type)
     if own is not None:
         return own(facts, choose)
+    line = other_line(facts) if facts.type == "text.replace" else None
+    if line is not None:
+        number, before, after = line
+        phrases = (
+            'change the {3} line of {0} from "{1}" to "{2}"',
+            'replace "{1}" with "{2}" in {0}',
+            'rewrite the {3} line of {0} as "{2}"',
+        )
+        return choose(facts.key, phrases).format(_the(facts), before, after, _ORDINALS[number])
+    if facts.type == "text.translate" and not translates(facts):
+        phrases = ('replace {0} with the {2} text "{1}"', 'change {0} to the {2} text "{1}"')
+        return choose(facts.key, phrases).format(_the(facts), new(facts), _LANGUAGES[facts.after["lang"]])
     values = {"the": lambda: _the(facts), "new": lambda: new(facts), "old": lambda: old(facts)}
     values["language"] = lambda: _LANGUAGES[facts.after["lang"]]
     values["color"] = lambda: other_color(facts)
@@ -62,11 +77,11 @@ class Lazy:
 
 
 def new(facts: Any) -> str:
-    return quoted(facts.after["content"], facts.after["lang"])
+    return quoted(facts.after["text"])
 
 
 def old(facts: Any) -> str:
-    return quoted(facts.before["content"], facts.before["lang"])
+    return quoted(facts.before["text"])
 
 
 def other_color(facts: Any) -> str:
@@ -75,6 +90,22 @@ def other_color(facts: Any) -> str:
     if name == color_name(facts.before["color"]):
         raise KeyError("color")
     return name
+
+
+def other_line(facts: Any) -> tuple[int, str, str] | None:
+    """(number, before, after) of the only line in which two texts of as many lines differ; None for others."""
+    before, after = facts.before["text"].split("\n"), facts.after["text"].split("\n")
+    if not 1 < len(before) == len(after) <= len(_ORDINALS):
+        return None
+    other = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    if len(other) != 1 or before.count(before[other[0]]) > 1:
+        return None
+    return other[0], before[other[0]], after[other[0]]
+
+
+def translates(facts: Any) -> bool:
+    """Whether both texts are known to say the same; another language alone is no translation."""
+    return bundled().translated(facts.before["text"], facts.before["lang"]) == facts.after["text"]
 
 
 def differing(facts: Any, *fields: str) -> list[str]:
@@ -92,8 +123,19 @@ def _add(facts: Any, choose: Any) -> str:
         'put the text "{0}" {1}, in {2}',
         'add the {2} text "{0}" {1}',
     )
+    lines = facts.after["text"].split("\n")
     if facts.after["vertical"]:
         phrases = ('add the text "{0}" {1}, set vertically', 'write "{0}" vertically {1} in {2} letters')
+    elif len(lines) in _COUNTS:
+        told = ", ".join(f'"{line}"' for line in lines[:-1]) + f' and "{lines[-1]}"'
+        phrases = (
+            "add {3} lines of text {1}: {0}",
+            "write {0} {1} in {2} letters, one below the other",
+            "put {0} {1}, in {3} lines",
+        )
+        return choose(facts.key, phrases).format(
+            told, PLACES[facts.target.place], color_name(facts.after["color"]), _COUNTS[len(lines)]
+        )
     return choose(facts.key, phrases).format(
         new(facts), PLACES[facts.target.place], color_name(facts.after["color"])
     )
@@ -101,13 +143,17 @@ def _add(facts: Any, choose: Any) -> str:
 
 def _font(facts: Any, choose: Any) -> str:
     before, after = facts.before["font"], facts.after["font"]
+    if not after["style"] or all(before[k] == after[k] for k in ("style", "bold", "italic")):
+        phrases = ("set {0} in {1}", "switch the typeface of {0} to {1}", "use the font {1} for {0}")
+        return choose(facts.key, phrases).format(_the(facts), after["family"])
     if before["style"] == after["style"] and before["italic"] == after["italic"]:
         return f"make {_the(facts)} {'bold' if after['bold'] else 'less bold'}"
     if before["style"] == after["style"] and before["bold"] == after["bold"]:
         return f"set {_the(facts)} {'in italics' if after['italic'] else 'upright instead of in italics'}"
     cut = ("bold " if after["bold"] else "") + ("italic " if after["italic"] else "")
-    phrases = ("switch {0} to a {1}{2} typeface", "set {0} in a {1}{2} font")
-    return choose(facts.key, phrases).format(_the(facts), cut, _STYLES[after["style"]])
+    phrases = ("switch {0} to {1} typeface", "set {0} in {1} font")
+    look = f"{cut}{_STYLES[after['style']]}"
+    return choose(facts.key, phrases).format(_the(facts), f"{'an' if look[0] in 'aeiou' else 'a'} {look}")
 
 
 def _size(facts: Any, choose: Any) -> str:
@@ -129,9 +175,23 @@ def _move(facts: Any, choose: Any) -> str:
     if differing(facts, "vertical"):
         way = "vertically, from top to bottom" if facts.after["vertical"] else "horizontally"
         parts.append(f"set {_the(facts)} {way}")
+    if differing(facts, "surface"):
+        parts.append(_LYING[(facts.after["surface"] or {}).get("kind")].format(_the(facts)))
+    if differing(facts, "align") and "\n" in facts.after["text"]:
+        way = {"left": "to the left", "center": "in the middle", "right": "to the right"}[
+            facts.after["align"]
+        ]
+        parts.append(f"align the lines of {_the(facts)} {way}")
     if not parts:
-        raise KeyError("align or anchor")
+        raise KeyError("align, anchor or width")
     return parts[0] + "".join(f" and {p.replace(_the(facts), 'it')}" for p in parts[1:])
+
+
+_LYING = {
+    None: "lay {0} flat on the picture",
+    "quad": "show {0} in perspective",
+    "cylinder": "bend {0} around a curved surface",
+}
 
 
 def _shift(facts: Any, choose: Any) -> str:
@@ -149,13 +209,19 @@ def _effect(facts: Any, choose: Any) -> str:
     parts = []
     if differing(facts, "stroke"):
         edge = facts.after["stroke"]
-        if edge and facts.before["stroke"]:
-            raise KeyError("one outline for another")
-        parts.append(
-            f"give {_the(facts)} a {color_name(edge['color'])} outline"
-            if edge
-            else f"remove the outline from {_the(facts)}"
-        )
+        old_edge = facts.before["stroke"]
+        if edge and old_edge:
+            if color_name(edge["color"]) != color_name(old_edge["color"]):
+                parts.append(f"make the outline of {_the(facts)} {color_name(edge['color'])}")
+            else:
+                more = edge["width_px"] > old_edge["width_px"]
+                parts.append(f"make the outline of {_the(facts)} {'thicker' if more else 'thinner'}")
+        else:
+            parts.append(
+                f"give {_the(facts)} a {color_name(edge['color'])} outline"
+                if edge
+                else f"remove the outline from {_the(facts)}"
+            )
     if differing(facts, "shadow"):
         if facts.after["shadow"] and facts.before["shadow"]:
             raise KeyError("one shadow for another")
@@ -164,6 +230,8 @@ def _effect(facts: Any, choose: Any) -> str:
             if facts.after["shadow"]
             else f"remove the shadow from {_the(facts)}"
         )
+    if not parts:
+        raise KeyError("light")
     return parts[0] + "".join(f" and {p.replace(_the(facts), 'it')}" for p in parts[1:])
 
 

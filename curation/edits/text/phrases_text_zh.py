@@ -7,9 +7,11 @@ from typing import Any
 from ..color_names import ZH as COLORS
 from ..phrases_zh import PLACES
 from .items import color_name
-from .phrases_text_en import Lazy, differing, new, old, other_color
+from .phrases_text_en import Lazy, differing, new, old, other_color, other_line, translates
 
 _LANGUAGES = {"en": "英文", "zh": "中文"}
+_NUMBERS = "一二三四五"
+_COUNTS = {2: "两", 3: "三", 4: "四", 5: "五"}
 _STYLES = {"serif": "衬线体", "sans": "无衬线体", "mono": "等宽字体", "script": "手写体"}
 
 _FIXED: dict[str, tuple[str, ...]] = {
@@ -28,6 +30,14 @@ def clause(facts: Any, choose: Any) -> str:
     own = _OWN.get(facts.type)
     if own is not None:
         return own(facts, choose)
+    line = other_line(facts) if facts.type == "text.replace" else None
+    if line is not None:
+        number, before, after = line
+        phrases = ("把{0}的第{3}行从“{1}”改成“{2}”", "将{0}中的“{1}”换成“{2}”", "把{0}的第{3}行改写为“{2}”")
+        return choose(facts.key, phrases).format(facts.source.zh, before, after, _NUMBERS[number])
+    if facts.type == "text.translate" and not translates(facts):
+        phrases = ("把{0}换成{2}“{1}”", "将{0}改为{2}文字“{1}”")
+        return choose(facts.key, phrases).format(facts.source.zh, new(facts), _LANGUAGES[facts.after["lang"]])
     values = {"the": lambda: facts.source.zh, "new": lambda: new(facts), "old": lambda: old(facts)}
     values["language"] = lambda: _LANGUAGES[facts.after["lang"]]
     values["color"] = lambda: COLORS[other_color(facts)]
@@ -42,17 +52,25 @@ def _add(facts: Any, choose: Any) -> str:
     )
     if facts.after["vertical"]:
         phrases = ("在{1}竖排写上“{0}”", "在画面{1}添加竖排的{2}文字“{0}”")
-    color = COLORS[color_name(facts.after["color"])]
+    color, lines = COLORS[color_name(facts.after["color"])], facts.after["text"].split("\n")
+    if len(lines) in _COUNTS and not facts.after["vertical"]:
+        told = "".join(f"“{line}”" for line in lines)
+        phrases = ("在{1}添加{3}行文字{0}", "在画面{1}用{2}字分{3}行写上{0}")
+        return choose(facts.key, phrases).format(told, PLACES[facts.target.place], color, _COUNTS[len(lines)])
     return choose(facts.key, phrases).format(new(facts), PLACES[facts.target.place], color)
 
 
 def _font(facts: Any, choose: Any) -> str:
     before, after = facts.before["font"], facts.after["font"]
+    if not after["style"] or all(before[k] == after[k] for k in ("style", "bold", "italic")):
+        return choose(facts.key, ("把{0}的字体换成 {1}", "将{0}改用 {1} 字体")).format(
+            facts.source.zh, after["family"]
+        )
     if before["style"] == after["style"] and before["italic"] == after["italic"]:
         return f"把{facts.source.zh}{'加粗' if after['bold'] else '改成常规粗细'}"
     if before["style"] == after["style"] and before["bold"] == after["bold"]:
         return f"把{facts.source.zh}改成{'斜体' if after['italic'] else '正体'}"
-    cut = ("粗" if after["bold"] else "") + ("斜" if after["italic"] else "")
+    cut = ("加粗" if after["bold"] else "") + ("倾斜" if after["italic"] else "")
     cut = f"{cut}的" if cut else ""
     return choose(facts.key, ("把{0}的字体改成{1}{2}", "将{0}换成{1}{2}")).format(
         facts.source.zh, cut, _STYLES[after["style"]]
@@ -75,9 +93,17 @@ def _move(facts: Any, choose: Any) -> str:
         parts.append(f"把{facts.source.zh}{'顺' if degrees > 0 else '逆'}时针旋转{abs(degrees):g}度")
     if differing(facts, "vertical"):
         parts.append(f"把{facts.source.zh}改成{'竖排' if facts.after['vertical'] else '横排'}")
+    if differing(facts, "surface"):
+        parts.append(_LYING[(facts.after["surface"] or {}).get("kind")].format(facts.source.zh))
+    if differing(facts, "align") and "\n" in facts.after["text"]:
+        way = {"left": "左对齐", "center": "居中对齐", "right": "右对齐"}[facts.after["align"]]
+        parts.append(f"把{facts.source.zh}的各行{way}")
     if not parts:
-        raise KeyError("align or anchor")
+        raise KeyError("align, anchor or width")
     return "，".join([parts[0], *(p.replace(facts.source.zh, "它") for p in parts[1:])])
+
+
+_LYING = {None: "让{0}平铺在画面上", "quad": "让{0}带有透视效果", "cylinder": "让{0}沿曲面弯曲"}
 
 
 def _shift(facts: Any, choose: Any) -> str:
@@ -97,13 +123,19 @@ def _effect(facts: Any, choose: Any) -> str:
     parts = []
     if differing(facts, "stroke"):
         edge = facts.after["stroke"]
-        if edge and facts.before["stroke"]:
-            raise KeyError("one outline for another")
-        parts.append(
-            f"给{facts.source.zh}加上{COLORS[color_name(edge['color'])]}描边"
-            if edge
-            else f"去掉{facts.source.zh}的描边"
-        )
+        old_edge = facts.before["stroke"]
+        if edge and old_edge:
+            if color_name(edge["color"]) != color_name(old_edge["color"]):
+                parts.append(f"把{facts.source.zh}的描边改成{COLORS[color_name(edge['color'])]}")
+            else:
+                more = edge["width_px"] > old_edge["width_px"]
+                parts.append(f"把{facts.source.zh}的描边{'加粗' if more else '变细'}")
+        else:
+            parts.append(
+                f"给{facts.source.zh}加上{COLORS[color_name(edge['color'])]}描边"
+                if edge
+                else f"去掉{facts.source.zh}的描边"
+            )
     if differing(facts, "shadow"):
         if facts.after["shadow"] and facts.before["shadow"]:
             raise KeyError("one shadow for another")
@@ -112,6 +144,8 @@ def _effect(facts: Any, choose: Any) -> str:
             if facts.after["shadow"]
             else f"去掉{facts.source.zh}的阴影"
         )
+    if not parts:
+        raise KeyError("light")
     return "，".join([parts[0], *(p.replace(facts.source.zh, "它") for p in parts[1:])])
 
 

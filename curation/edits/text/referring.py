@@ -74,7 +74,7 @@ def candidates(scene: Scene, state: State, layer: TextLayer) -> dict[str, list[R
 
 
 def _unlike(value: Mapping[str, Any], own: Sequence[str]) -> bool:
-    return all(plain(value["content"]) not in plain(line) for line in own)
+    return all(plain(value["text"]) not in plain(line) for line in own)
 
 
 def _referent(en: str, zh: str, place: str) -> Referent:
@@ -86,7 +86,7 @@ def _told(
 ) -> list[tuple[str, str]]:
     """Everything true that can be said of a text, whether or not it fits others, too."""
     value = items[slot]
-    said = quoted(value["content"], value["lang"])
+    said = quoted(value["text"])
     names = [(f'text "{said}"', f"文字“{said}”")] * 2  # most people quote
     names.append((f"text {EN_PLACES[where]}", f"{ZH_PLACES[where]}的文字"))
     color = None if colorless else color_name(value["color"])
@@ -100,12 +100,10 @@ def _told(
             names.append((f"{color} title", f"{COLORS[color]}的标题"))
     if others and sizes[slot] * _MARKED <= min(others):
         names.append(("smallest text", "最小的文字"))
-    if len({language_of(v["content"]) for v in items.values()}) > 1 and any(
-        c.isalpha() for c in value["content"]
-    ):
+    if len({language_of(v["text"]) for v in items.values()}) > 1 and any(c.isalpha() for c in value["text"]):
         names.append(
             ("Chinese text", "中文文字")
-            if language_of(value["content"]) == "zh"
+            if language_of(value["text"]) == "zh"
             else ("English text", "英文文字")
         )
     return names + _counted(slot, items, patches)

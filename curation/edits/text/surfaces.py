@@ -32,6 +32,7 @@ class Placing:
                 square, np.array(surface["corners"], np.float32) * sides
             )
         self.flat = surface is None and angle == 0
+        self.straight = self._bend is None
 
     def forward(self, points: np.ndarray) -> np.ndarray:
         """(n, 2) points of the sheet -> (n, 2) of the picture."""
@@ -44,16 +45,22 @@ class Placing:
             return np.stack([x, points[:, 1] - self._sag(across)], axis=1)
         return points
 
-    def back(self, points: np.ndarray) -> np.ndarray:
-        """(n, 2) points of the picture -> (n, 2) of the sheet."""
+    def back(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates of the picture, (w,) and (h,), -> x and y on the sheet of their grid, (h, w) float32 each."""
+        u, v = x[None, :].astype(np.float64), y[:, None].astype(np.float64)
         if self._plane is not None:
-            points = _projected(points, np.linalg.inv(self._plane))
+            a, b, c = np.linalg.inv(self._plane)
+            depth = c[0] * u + (c[1] * v + c[2])
+            u, v = (a[0] * u + (a[1] * v + a[2])) / depth, (b[0] * u + (b[1] * v + b[2])) / depth
         elif self._bend is not None:
-            sine = np.clip((2 * points[:, 0] / self._columns - 1) * np.sin(self._bend), -0.999, 0.999)
+            sine = np.clip((2 * u / self._columns - 1) * np.sin(self._bend), -0.999, 0.999)
             across = np.arcsin(sine)
-            x = (across / self._bend + 1) * self._columns / 2
-            points = np.stack([x, points[:, 1] + self._sag(across)], axis=1)
-        return (points - self._middle) @ self._turn + self._middle
+            u, v = (across / self._bend + 1) * self._columns / 2, v + self._sag(across)
+        (cos, less), (sine, _) = self._turn
+        u, v = u - self._middle[0], v - self._middle[1]
+        u, v = u * cos + v * sine + self._middle[0], u * less + v * cos + self._middle[1]
+        shape = (len(y), len(x))
+        return tuple(np.broadcast_to(w, shape).astype(np.float32) for w in (u, v))  # type: ignore[return-value]
 
     def _sag(self, across: np.ndarray) -> np.ndarray:
         """How far a ring of a cylinder seen from a little above rises to its sides, px."""
