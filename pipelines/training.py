@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,10 @@ from zcurate.model.train.recipe import TrainRecipe, read_recipe
 from .recipe import BUNDLED
 
 Say = Callable[[str], None]
+
+
+def silent(text: str) -> None:
+    """What ranks other than the first say."""
 
 
 @contextmanager
@@ -41,6 +47,8 @@ def find_recipe(path: Path | str) -> Path:
 
 def run_recipe(path: Path, sets: Sequence[str], estimate: bool, say: Say = print) -> dict | None:
     """Estimate, or train. Returns what `--json` prints; None on ranks other than the first."""
+    if os.environ.get("RANK", "0") != "0":
+        say = silent
     with told():
         recipe = read_recipe(find_recipe(path), sets)
         if estimate or recipe.estimate:
@@ -49,9 +57,12 @@ def run_recipe(path: Path, sets: Sequence[str], estimate: bool, say: Say = print
                 say(line)
             if estimate:
                 return {"estimate": rows}
-        from zcurate.model.train.run import train
+        from zcurate.model.train.run import group_of, train
 
-        outcomes = train(recipe, say)
+        group = group_of(recipe)
+        outcomes = train(recipe, say, group=group)
+        if group.rank:
+            return None
         facts: dict = {"stages": {o.name: {"model": str(o.model), "last": o.last} for o in outcomes}}
         if recipe.variants:
             facts |= merge_variants(recipe, {o.name: o.model for o in outcomes}, say)
@@ -72,14 +83,21 @@ def estimates(recipe: TrainRecipe) -> list[dict]:
     times = RECOMPUTED if recipe.activation_checkpointing else TRAIN
     rows = []
     for size in options.sizes:
+        parts = recipe.part_of(size.stage)
+        own = recipe.data_of(*parts).get("token_budget", 0)
+        tokens = size.tokens_per_gpu or (own if isinstance(own, int) and own > 0 else 32768)
+        mean = size.image_tokens * (1 + size.reference_share) + size.text_tokens
+        stage = parts[0]
+        accumulate = getattr(stage, "accumulate", None) or recipe.accumulate
+        samples = stage.steps * accumulate * options.gpus * tokens / mean
         plain = sample_flops(preset, size.image_tokens, size.text_tokens)
         edit = sample_flops(preset, size.image_tokens, size.text_tokens, references=1)
-        flops = times * size.samples * ((1 - size.reference_share) * plain + size.reference_share * edit)
+        flops = times * samples * ((1 - size.reference_share) * plain + size.reference_share * edit)
         spent = cost(flops, options.tflops_per_gpu, options.dollars_per_gpu_hour)
         held = memory(
             preset,
             options.gpus,
-            size.tokens_per_gpu,
+            tokens,
             recipe.optimizer.kind,
             recipe.optimizer.ema_decay is not None,
             recipe.activation_checkpointing,
@@ -88,7 +106,7 @@ def estimates(recipe: TrainRecipe) -> list[dict]:
             {
                 "stage": size.stage,
                 "parameters": parameters(preset),
-                "samples": size.samples,
+                "samples": samples,
                 "zettaflop": spent.flops / 1e21,
                 "gpu_hours": spent.gpu_hours,
                 "days": spent.gpu_hours / options.gpus / 24,
@@ -118,32 +136,38 @@ def estimate_lines(recipe: TrainRecipe, rows: Sequence[dict]) -> list[str]:
     dollars = sum(row["dollars"] for row in rows)
     beside = ""
     if options.report_hours:
-        beside = f"; the report's stage took {options.report_hours:,.0f} H800-hours"
+        beside = f"; the report: {options.report_hours:,.0f} H800-hours for {options.report_of}"
     lines.append(f"  {'all':>14}: {total:,.2f} GPU-hours, ${dollars:,.0f}{beside}")
     return lines
 
 
 def merge_variants(recipe: TrainRecipe, models: dict[str, Path], say: Say) -> dict:
-    """The soup of a recipe's variants, and each one's scores beside the soup's."""
+    """The soup of a recipe's variants where they are to be merged, and scores of each beside the soup's."""
     names = [v.name for v in recipe.variants]
-    out = Path(recipe.out) / "soup" / "model"
-    merged = run_merge([models[n] for n in names], out, [v.weight for v in recipe.variants])
-    say(f"soup of {', '.join(names)}: {out}")
-    facts: dict = {"soup": merged}
+    facts: dict = {}
+    if recipe.merge:
+        out = Path(recipe.out) / "soup" / "model"
+        shutil.rmtree(out, ignore_errors=True)  # of a run before, which this one repeats
+        facts["soup"] = run_merge([models[n] for n in names], out, [v.weight for v in recipe.variants])
+        say(f"soup of {', '.join(names)}: {out}")
+        names, models = [*names, "soup"], {**models, "soup": out}
     if recipe.data.get("kind") == "shapes":
-        from zcurate.model.pipeline_folder import load_pipeline
-        from zcurate.model.train.score import scene_scores
-
-        scores = {
-            n: scene_scores(load_pipeline(f)) for n, f in [*((n, models[n]) for n in names), ("soup", out)]
-        }
-        facts["scores"] = scores
-        dimensions = list(scores["soup"])
-        say("share of claims on held-out scenes that hold:")
-        say(f"{'':>16}" + "".join(f"{d:>12}" for d in dimensions))
-        for name, values in scores.items():
-            say(f"{name:>16}" + "".join(f"{values[d]:>12.3f}" for d in dimensions))
+        facts["scores"] = scores_of({n: models[n] for n in names}, say)
     return facts
+
+
+def scores_of(models: dict[str, Path], say: Say) -> dict[str, dict[str, float]]:
+    """Shares of claims on held-out scenes that hold, printed as a row for each model."""
+    from zcurate.model.pipeline_folder import load_pipeline
+    from zcurate.model.train.score import scene_scores
+
+    scores = {name: scene_scores(load_pipeline(folder)) for name, folder in models.items()}
+    dimensions = list(next(iter(scores.values())))
+    say("share of claims on held-out scenes that hold:")
+    say(f"{'':>16}" + "".join(f"{d:>12}" for d in dimensions))
+    for name, values in scores.items():
+        say(f"{name:>16}" + "".join(f"{values[d]:>12.3f}" for d in dimensions))
+    return scores
 
 
 def run_merge(

@@ -6,6 +6,7 @@ import json
 import math
 import statistics
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import TrainingHaltedError
@@ -18,6 +19,8 @@ class Logs:
 
     def __init__(self, folder: Path | None, tensorboard: bool = False) -> None:
         self._file = self._board = None
+        #: What is not written, and why; empty where all is.
+        self.missing = ""
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,6 +29,7 @@ class Logs:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
+                self.missing = "no TensorBoard log, which needs `pip install tensorboard`"
                 self.write({"event": "no_tensorboard", "fix": "pip install tensorboard"})
                 return
             self._board = SummaryWriter(str(folder / "tensorboard"))
@@ -46,6 +50,7 @@ class Logs:
             self._file.close()
         if self._board is not None:
             self._board.close()
+        self._file = self._board = None
 
 
 def _finite(value):
@@ -70,25 +75,29 @@ def read(folder: Path) -> list[dict]:
 class Guard:
     """Stops a run before an update with a loss or gradient that is not finite, or a loss that jumped.
 
-    A jump is a loss above `factor` times the median of the last `window` ones, once `least` are known.
-    factor 0: no jumps are looked for.
+    A jump is a loss above `factor` times the median of the last `window` ones of the same network, once
+    `least` are known. factor 0: no jumps are looked for.
     """
 
     def __init__(self, factor: float = 5.0, window: int = 64, least: int = 16) -> None:
-        self.factor, self.least = factor, least
-        self.seen: deque[float] = deque(maxlen=window)
+        self.factor, self.window, self.least = factor, window, least
+        self.seen: dict[str, deque[float]] = {}
+
+    def remember(self, what: str, losses: Iterable[float]) -> None:
+        """Losses of network `what` that passed, oldest first."""
+        self.seen.setdefault(what, deque(maxlen=self.window)).extend(losses)
 
     def check(self, step: int, what: str, loss: float, norm: float, worst: list[tuple[float, str]]) -> None:
         """worst: (loss, id) of this rank's samples. Raises TrainingHaltedError."""
-        reason = None
+        reason, seen = None, self.seen.get(what, ())
         if not (math.isfinite(loss) and math.isfinite(norm)):
             reason = f"loss {loss:.4g}, gradient norm {norm:.4g}: not finite"
-        elif self.factor and len(self.seen) >= self.least:
-            median = statistics.median(self.seen)
+        elif self.factor and len(seen) >= self.least:
+            median = statistics.median(seen)
             if loss > self.factor * median:
                 reason = f"loss {loss:.4g} is {loss / median:.1f} times the recent median {median:.4g}"
         if reason is None:
-            self.seen.append(loss)
+            self.remember(what, [loss])
             return
         # Not finite first, then by loss.
         order = sorted(worst, key=lambda pair: (math.isfinite(pair[0]), -pair[0]))

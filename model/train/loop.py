@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.examples import Example, Feed
+from ..errors import ModelError
 from ..guidance import Condition
 from ..model import S3DiT
 from .checkpoint import Checkpoints
@@ -156,6 +157,7 @@ class Trainer:
         taken = time.perf_counter() - start
         record |= {
             "samples": int(sums[3]),
+            "flops": sums[0],
             "seconds": taken,
             "samples_per_s": sums[3] / taken,
             "tokens_per_s": sums[1] / taken,
@@ -235,7 +237,7 @@ class Trainer:
                 for name, n in self.networks.items()
             },
             "seed": self.settings.seed,
-            "losses": list(self.guard.seen),
+            "losses": {name: list(seen) for name, seen in self.guard.seen.items()},
         }
         own = {"feed": self.feed.state_dict(), "random": random_state()}
         self.checkpoints.save(self.step, self.tensors(), facts, own, background)
@@ -250,20 +252,30 @@ class Trainer:
         if path is None:
             return False
         facts, own = self.checkpoints.load(path, self.tensors())
+        try:
+            self._restore(path, facts, own)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path}: its facts are not those of this run: {error!r}") from error
+        self.logs.write({"event": "resumed", "at": self.step, "world": self.group.world})
+        return True
+
+    def _restore(self, path: Path, facts: dict, own: dict) -> None:
         if facts["seed"] != self.settings.seed:
             raise CheckpointError(f"{path}: was made with seed {facts['seed']}, not {self.settings.seed}")
+        try:
+            self.feed.load_state_dict(own["feed"])
+        except (ValueError, ModelError) as error:
+            raise CheckpointError(f"{path}: {error}") from error
         for name, values in facts["networks"].items():
-            self.networks[name].updates = values["updates"]
+            self.networks[name].updates = int(values["updates"])
             if self.networks[name].ema:
-                self.networks[name].ema.updates = values["ema_updates"]
-        self.step = facts["step"]
-        self.guard.seen.extend(facts["losses"])
-        self.feed.load_state_dict(own["feed"])
+                self.networks[name].ema.updates = int(values["ema_updates"])
+        for name, losses in facts["losses"].items():
+            self.guard.remember(name, losses)
+        self.step = int(facts["step"])
         self._stream = None
         if facts["world"] == self.group.world:
             set_random_state(own["random"])
-        self.logs.write({"event": "resumed", "at": self.step, "world": self.group.world})
-        return True
 
 
 def random_state() -> dict[str, str]:

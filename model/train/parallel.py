@@ -103,10 +103,13 @@ def checkpoint_activations(model: S3DiT) -> None:
         )
 
 
-def compile_blocks(model: S3DiT) -> None:
-    """Compile what a block does, hooks of sharding left outside; one compilation serves all layers."""
+def compile_blocks(model: S3DiT, fixed: bool = False) -> None:
+    """Compile what a block does, hooks of sharding left outside; one compilation serves all layers.
+
+    fixed: batches of few different shapes, each of which is compiled by itself.
+    """
     for block in blocks(model):
-        block.forward = torch.compile(block.forward, dynamic=True)
+        block._run = torch.compile(block._run, dynamic=not fixed)
 
 
 def shard(model: S3DiT, group: Group, precision: str = "fp32", frozen: bool = False) -> S3DiT:

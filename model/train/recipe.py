@@ -65,8 +65,9 @@ class SizeConfig(Strict):
     image_tokens: int = Field(ge=1)
     text_tokens: int = Field(128, ge=1)
     reference_share: float = Field(0.0, ge=0, le=1, description="share of samples with one source picture")
-    samples: float = Field(gt=0)
-    tokens_per_gpu: int = Field(32768, ge=1, description="of a micro-batch, for memory")
+    tokens_per_gpu: int | None = Field(
+        None, ge=1, description="of a micro-batch; default: the stage's data.token_budget"
+    )
 
 
 class EstimateConfig(Strict):
@@ -77,6 +78,7 @@ class EstimateConfig(Strict):
     dollars_per_gpu_hour: float = Field(2.0, ge=0)
     gpu_memory_gib: float = Field(80.0, gt=0)
     report_hours: float | None = Field(None, description="H800-hours that the report gives for this")
+    report_of: str = Field("this stage", description="what those hours are of")
     sizes: list[SizeConfig] = Field(default_factory=list)
 
 
@@ -106,7 +108,7 @@ class TrainRecipe(Strict):
     activation_checkpointing: bool = False
     compile: bool = Field(False, description="compile what a block does")
     lora: LoraConfig | None = Field(None, description="train low-rank additions only")
-    data: dict[str, Any] = Field(description="kind: shapes | shards, and the fields of that feed")
+    data: dict[str, Any] = Field(description="kind: shapes or shards, and the fields of that feed")
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     times: TimesConfig = Field(default_factory=TimesConfig)
     accumulate: int = Field(1, ge=1, description="micro-batches of each process in a step")
@@ -114,6 +116,7 @@ class TrainRecipe(Strict):
     variants: list[VariantConfig] = Field(
         default_factory=list, description="runs of the last stage to merge; the weights are the soup's"
     )
+    merge: bool = Field(True, description="false: the variants are scored beside each other, and not merged")
     checkpoint_every: int = Field(500, ge=0)
     keep: int = Field(3, ge=1)
     sample_every: int = Field(0, ge=0)
@@ -139,6 +142,13 @@ class TrainRecipe(Strict):
         for stage in (*self.stages, *self.variants):
             self.optimizer_of(stage)
         return self
+
+    def part_of(self, name: str) -> tuple[StageConfig | VariantConfig, ...]:
+        """A stage by its name, or the last stage and a variant of it."""
+        for stage in self.stages:
+            if stage.name == name:
+                return (stage,)
+        return (self.stages[-1], next(v for v in self.variants if v.name == name))
 
     def optimizer_of(self, *overrides: StageConfig | VariantConfig) -> OptimizerConfig:
         """The optimizer of a stage, or of a stage and a variant of it."""

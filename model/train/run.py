@@ -31,7 +31,7 @@ from .parallel import DTYPES, Group, checkpoint_activations, compile_blocks, joi
 from .recipe import StageConfig, TrainRecipe, VariantConfig
 
 Say = Callable[[str], None]
-FeedOf = Callable[[dict, int, Group], Feed]
+FeedOf = Callable[[dict, int, Group, Pipeline], Feed]
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,14 @@ def start_pipeline(recipe: TrainRecipe, start: str | Path | None = None) -> Pipe
     return pipeline
 
 
-def train(recipe: TrainRecipe, say: Say = print, feeds: FeedOf = feed_of) -> list[Outcome]:
+def train(
+    recipe: TrainRecipe, say: Say = print, feeds: FeedOf = feed_of, group: Group | None = None
+) -> list[Outcome]:
     """Run all stages, then variants and their soup. Every stage starts from the model of the one before.
 
     Raises ModelError of every kind, each with the field, file or samples at fault.
     """
-    group = group_of(recipe)
+    group = group or group_of(recipe)
     tell = say if group.rank == 0 else lambda text: None
     out, start, outcomes = Path(recipe.out), None, []
     for stage in recipe.stages[: len(recipe.stages) - bool(recipe.variants)]:
@@ -104,7 +106,7 @@ def run_stage(
 ) -> Outcome:
     """One stage, or a variant of one, in its own folder: log, checkpoints, grids, and `model` at its end."""
     stage, name, model_folder = parts[0], parts[-1].name, folder / "model"
-    if (folder / "done.json").is_file():
+    if steps_done(folder) >= stage.steps:
         say(f"stage {name}: was done before; its model is {model_folder}")
         return Outcome(name, model_folder, None)
     pipeline = start_pipeline(recipe, start)
@@ -115,14 +117,28 @@ def run_stage(
         say(f"stage {name}: goes on from step {trainer.step} of {stage.steps}")
     else:
         say(f"stage {name}: {stage.steps} steps, {count / 1e6:.1f} M weights are trained")
+    if hasattr(trainer.feed, "facts"):
+        trainer.logs.write({"event": "feed", **trainer.feed.facts()})
     every = max(1, stage.steps // 20)
     record = None
     try:
         while trainer.step < stage.steps:
             record = trainer.run(min(stage.steps, (trainer.step // every + 1) * every))[-1]
             say(progress(record, stage.steps))
-    finally:
+    except BaseException:
         trainer.logs.close()
+        raise
+    if hasattr(trainer.feed, "facts"):
+        facts = trainer.feed.facts()
+        trainer.logs.write({"event": "fed", **facts})
+        if facts["bad"]:
+            say(
+                f"stage {name}: {facts['bad']} of {facts['read']} samples of this rank could not be read "
+                f"and were left out: {'; '.join(facts['first_bad'][:3])}"
+            )
+    if trainer.logs.missing:
+        say(f"stage {name}: {trainer.logs.missing}; its numbers are in {folder / 'log.jsonl'} alone")
+    trainer.logs.close()
     trainer.save(background=False)
     if recipe.lora:
         matrices = lora_state(network.model)
@@ -136,6 +152,14 @@ def run_stage(
     group.barrier()
     say(f"stage {name}: model in {model_folder}")
     return Outcome(name, model_folder, record)
+
+
+def steps_done(folder: Path) -> int:
+    """Steps of a finished stage; 0 for one that is not. A stage that is given more steps later goes on."""
+    try:
+        return int(json.loads((folder / "done.json").read_text("utf-8"))["steps"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def trainer_of(
@@ -189,7 +213,7 @@ def trainer_of(
 
     checkpoints = Checkpoints(folder / "checkpoints", group, recipe.keep)
     logs = Logs(folder if group.rank == 0 else None, recipe.tensorboard)
-    feed = feeds(recipe.data_of(*parts), recipe.seed, group)
+    feed = feeds(recipe.data_of(*parts), recipe.seed, group, pipeline)
     encoders = Encoders(pipeline, group.device)
     return Trainer(
         {"model": network}, FlowMatching(), encoders, feed, group, settings, checkpoints, logs, sample

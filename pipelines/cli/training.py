@@ -29,16 +29,31 @@ def train(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Print memory, GPU-hours and dollars, and train nothing.")
     ] = False,
+    ray_workers: Annotated[
+        int, typer.Option(min=0, help="Processes under Ray Train, on the cluster of RAY_ADDRESS or here.")
+    ] = 0,
+    ray_gpu: Annotated[bool, typer.Option("--ray-gpu", help="A GPU for each of them.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model on exported shards, stage by stage. The same command goes on after a stop.
 
-    One process, or as many as torchrun starts. Each stage leaves a model folder for `zcurate generate`.
+    One process, as many as torchrun starts, or Ray's. Each stage leaves a model folder for `zcurate generate`.
 
     Example: `zcurate train pipelines/recipes/train_tiny.yaml --set out=runs/first`
 
-    Example: `torchrun --nproc-per-node 8 -m zcurate.pipelines.cli train train_omni_full --set start=MODEL`
+    Example: `torchrun --nproc-per-node 8 --no-python zcurate train train_omni_full --set start=MODEL`
     """
+    if ray_workers and not estimate:
+        from ..training_ray import run_on_ray
+
+        facts = run_on_ray(recipe, tuple(sets or ()), ray_workers, ray_gpu)
+        if as_json:
+            print(json.dumps(facts))
+            return
+        for name, stage in facts.get("stages", {}).items():
+            loss = f", last loss {stage['last']['loss']:.4f}" if stage["last"] else ""
+            print(f"stage {name}: model in {stage['model']}{loss}; its steps are in log.jsonl beside it")
+        return
     from ..training import run_recipe
 
     outcome = run_recipe(recipe, tuple(sets or ()), estimate, say=(lambda text: None) if as_json else print)

@@ -14,7 +14,7 @@ from zcurate.model.train.errors import CheckpointError, TrainingHaltedError
 from zcurate.model.train.logs import Guard, Logs, read
 
 from . import train_case
-from .train_case import ListFeed, examples, picture, tensors, trainer
+from .train_case import ListFeed, examples, latent_of, picture, tensors, trainer
 
 # A process that may write files of 1 MB only: a full disk to all but the smallest files.
 FULL_DISK = """
@@ -133,7 +133,7 @@ def test_facts_that_are_no_facts(run, tmp_path):
 
 def test_a_spoiled_sample_stops_the_run_before_it_does_harm():
     data = examples(8, edits=False)
-    spoiled = torch.full((3, 8, 8), float("nan"))
+    spoiled = torch.full_like(latent_of(data[5].pixels), float("nan"))
     data[5] = Example("spoiled", "a thing", None, latents=spoiled)
     run = trainer(feed=ListFeed(data))
     before = None
@@ -155,7 +155,7 @@ def test_a_jump_of_the_loss_stops_the_run(tmp_path):
     logs = Logs(tmp_path)
     run = trainer(feed=feed, spike_factor=3.0, logs=logs)
     run.run(17)
-    loud = Example("loud", "a thing", None, latents=torch.full((3, 8, 8), 50.0))
+    loud = Example("loud", "a thing", None, latents=torch.full_like(latent_of(feed.data[0].pixels), 50.0))
     run.feed = ListFeed([loud, *examples(3, edits=False)])
     run._stream = None
     with pytest.raises(TrainingHaltedError, match=r"times the recent median.*loud") as error:
@@ -203,8 +203,47 @@ def test_a_feed_without_batches_is_an_error():
 
 def test_latents_and_pixels_are_the_same_example():
     pixels = picture(np.random.default_rng(0), 16, 16)
-    as_latent = torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
     data = [Example(f"s{i}", "a thing", pixels) for i in range(4)]
-    stored = [Example(f"s{i}", "a thing", None, latents=as_latent) for i in range(4)]
+    stored = [Example(f"s{i}", "a thing", None, latents=latent_of(pixels)) for i in range(4)]
     first, second = (trainer(feed=ListFeed(d)).run(1)[0]["loss"] for d in (data, stored))
     assert first == second
+
+
+# A process that is killed while its second checkpoint is written: before the tensors are whole, and before the rename.
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {folder!r})
+import train_case
+from zcurate.model.train import checkpoint
+run = train_case.trainer({out!r})
+run.run(1)
+run.save(background=False)
+run.run(2)
+
+def die(*args):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if {point!r} == "tensors":
+    checkpoint.Checkpoints._finish = die
+else:
+    checkpoint.os.fsync = die
+run.save()
+run.checkpoints.wait()
+print("still alive")
+"""
+
+
+@pytest.mark.parametrize("point", ["tensors", "rename"])
+def test_a_process_killed_while_writing_leaves_the_checkpoint_before(tmp_path, point):
+    out = tmp_path / "run"
+    code = KILLED.format(folder=str(Path(train_case.__file__).parent), out=str(out), point=point)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.returncode == -9, done.stderr[-2000:]
+    assert "still alive" not in done.stdout
+    assert (out / ".step-00000002.part").is_dir()  # what was cut off
+    left = trainer(out)
+    assert names(left) == ["step-00000001"]
+    assert sorted(p.name for p in out.iterdir()) == ["step-00000001"]
+    assert left.resume()
+    assert left.step == 1
+    left.run(2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,10 @@ def test_one_process_resumes_to_the_bit_within_an_epoch(alone):
     now = tensors(run)
     assert now.keys() == state.keys()
     assert all(torch.equal(now[name], t) for name, t in state.items())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_blocks_make_the_same_curve(alone):
+    run = trainer(compiled=True)
+    assert float((losses(run.run(3)) - losses(alone[1][:3])).abs().max()) < 1e-4

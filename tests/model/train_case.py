@@ -11,13 +11,14 @@ from safetensors.torch import save_file
 
 from zcurate.model.data.examples import Example
 from zcurate.model.pipeline_folder import tiny_pipeline
+from zcurate.model.tiny_encoders import PixelVae
 from zcurate.model.train.checkpoint import Checkpoints
-from zcurate.model.train.conditioning import Encoders
+from zcurate.model.train.conditioning import Encoders, image_tensor
 from zcurate.model.train.ema import Ema
 from zcurate.model.train.loop import Network, Settings, Trainer
 from zcurate.model.train.objective import FlowMatching
 from zcurate.model.train.optim import learning_rate, optimizer_of
-from zcurate.model.train.parallel import Group, checkpoint_activations, join, shard, whole
+from zcurate.model.train.parallel import Group, checkpoint_activations, compile_blocks, join, shard, whole
 
 GLOBAL_BATCH = 4
 
@@ -25,6 +26,11 @@ GLOBAL_BATCH = 4
 def picture(rng, height, width):
     """Soft colors, so that there is something to learn."""
     return np.clip(rng.normal(128, 20, 3) + rng.normal(0, 10, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def latent_of(pixels):
+    """Of the tiny preset's autoencoder."""
+    return PixelVae().encode(image_tensor(pixels))
 
 
 def examples(count, edits=True):
@@ -73,6 +79,7 @@ def trainer(
     optimizer="adamw",
     remember=True,
     recompute=False,
+    compiled=False,
     logs=None,
     spike_factor=0.0,
     lr=2e-3,
@@ -83,6 +90,8 @@ def trainer(
     model = pipeline.transformer.train().requires_grad_(True)
     if recompute:
         checkpoint_activations(model)
+    if compiled:
+        compile_blocks(model)
     shard(model, group)
     network = Network(
         model,
