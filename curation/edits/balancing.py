@@ -28,7 +28,8 @@ class Sampling:
     Attributes:
         balance: alpha of the weights 1 / count^alpha of types, 0..1: 0 leaves the pairs as they are, 1 gives every
             type the same total.
-        text_share: largest share of pairs whose types are of rendered text; others of them are left out. None: all.
+        text_share: largest share of pairs whose types are of rendered text, by count and by weight; others of them are
+            left out. None: all.
         most: pairs drawn at most, without replacement, likelier ones by weight. None: all.
         ratios: training stage -> text-to-image samples per image-to-image sample.
         seed: of the draws.
@@ -115,9 +116,15 @@ def choose(pairs: Iterable[tuple[str, Sequence[str]]], sampling: Sampling) -> Ch
     kind, combinations = np.array(kinds, np.int64), list(types_of)
     at = _without_much_text(ids, kind, combinations, sampling)
     weight = _weights(kind[at], combinations, sampling.balance)
+    text = np.array([is_text(types) for types in combinations], bool)[kind[at]]
+    weight = _held_down(weight, text, sampling.text_share)
     if sampling.most is not None and len(at) > sampling.most:
         luck = np.array([_uniform(ids[i], "draw", sampling.seed) for i in at])
-        drawn = np.sort(np.argsort(np.log(luck) / weight, kind="stable")[-sampling.most :])
+        order = np.argsort(np.log(luck) / np.maximum(weight, 1e-300), kind="stable")[::-1]
+        if sampling.text_share is not None:
+            # Of text no more than its share of what is drawn, likelier ones first.
+            order = order[~text[order] | (np.cumsum(text[order]) <= int(sampling.text_share * sampling.most))]
+        drawn = np.sort(order[: sampling.most])
         # What was drawn by weight is balanced by the draw itself: it must not be weighted again.
         return Chosen(at[drawn], np.ones(len(drawn)))
     return Chosen(at, weight)
@@ -136,6 +143,16 @@ def _weights(kind: np.ndarray, combinations: Sequence[tuple[str, ...]], alpha: f
     )
     weight = by_kind[kind] if len(kind) else np.zeros(0)
     return weight / weight.mean() if len(weight) else weight
+
+
+def _held_down(weight: np.ndarray, text: np.ndarray, share: float | None) -> np.ndarray:
+    """Weights of mean 1 in which text has at most its share of the total, not only of the count."""
+    total, own = float(weight.sum()), float(weight[text].sum())
+    if share is None or not own or own <= share * total or own == total:
+        return weight
+    others = total - own
+    held = np.where(text, weight * (share / (1 - share) * others / own), weight)
+    return held / held.mean()
 
 
 def _without_much_text(

@@ -50,7 +50,7 @@ class EditSpec:
             if slots.count(slot) > 1:
                 raise ConflictError(f"slot {slot!r} is changed twice; compose the changes into one")
         for change in self.changes:
-            if canonical(change.before) == canonical(change.after):
+            if _same(change.before, change.after):
                 raise ConflictError(f"slot {change.slot!r}: before and after are both {change.before!r}")
 
     @property
@@ -129,7 +129,7 @@ def between(source: State, target: State, order: Iterable[str] = ()) -> EditSpec
     slots = [s for s in wanted if s in source or s in target]
     slots += sorted((set(source) | set(target)) - set(slots))
     changes = (Change(s, source.get(s), target.get(s)) for s in slots)
-    return EditSpec(tuple(c for c in changes if canonical(c.before) != canonical(c.after)))
+    return EditSpec(tuple(c for c in changes if not _same(c.before, c.after)))
 
 
 def state_key(state: State) -> str:
@@ -142,8 +142,22 @@ def canonical(value: Value) -> str:
     return json.dumps(_numbers(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+def _same(a: Value, b: Value) -> bool:
+    """Whether two values are one; most that are, are the same object."""
+    if a is b:
+        return True
+    if a is None or b is None:
+        return False
+    return canonical(a) == canonical(b)
+
+
 def _numbers(value: Value) -> Value:
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float:
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if kind is dict or isinstance(value, Mapping):
         return {str(k): _numbers(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_numbers(v) for v in value]

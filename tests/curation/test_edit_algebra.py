@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from zcurate.curation.edits.group import FORWARD, INVERSE, MIXED, Counted, Node, expand
@@ -36,6 +36,7 @@ def same(a, b):
     )
 
 
+@settings(deadline=None)  # no test is timed
 @given(STATES, STATES)
 def test_spec_between_two_states_leads_from_one_to_the_other(a, b):
     spec = between(a, b)
@@ -46,18 +47,21 @@ def test_spec_between_two_states_leads_from_one_to_the_other(a, b):
     assert EditSpec.from_json(spec.to_json()) == spec
 
 
+@settings(deadline=None)  # no test is timed
 @given(STATES, STATES, STATES)
 def test_composing_two_steps_is_the_direct_edit(a, b, c):
     assert between(a, b).then(between(b, c)) == between(a, c)
     assert between(a, b).then(between(a, b).inverse()) == EditSpec()
 
 
+@settings(deadline=None)  # no test is timed
 @given(STATES, STATES, STATES, STATES)
 def test_composition_is_associative(a, b, c, d):
     first, second, third = between(a, b), between(b, c), between(c, d)
     assert first.then(second).then(third) == first.then(second.then(third))
 
 
+@settings(deadline=None)  # no test is timed
 @given(STATES, STATES)
 def test_types_are_known_tasks_and_the_way_back_has_their_inverses(a, b):
     spec = between(a, b)
@@ -72,6 +76,7 @@ def test_types_are_known_tasks_and_the_way_back_has_their_inverses(a, b):
             assert TASKS[task].inverse in again, (change, task, again)
 
 
+@settings(deadline=None)  # no test is timed
 @given(st.lists(STATES.filter(bool), min_size=1, max_size=5, unique_by=state_key))
 def test_n_versions_give_all_ordered_pairs(states):
     nodes = [Node({}), *(Node(s) for s in states)]
@@ -86,6 +91,7 @@ def test_n_versions_give_all_ordered_pairs(states):
     assert not counted.skipped
 
 
+@settings(deadline=None)  # no test is timed
 @given(st.lists(STATES, min_size=1, max_size=5), st.integers(1, 12), st.integers(1, 4))
 def test_what_is_left_out_is_counted(states, cap, most):
     nodes, counted = [Node({}), *(Node(s) for s in states)], Counted()
@@ -95,6 +101,7 @@ def test_what_is_left_out_is_counted(states, cap, most):
     assert all(1 <= len(p.spec.changes) <= most for p in found)
 
 
+@settings(deadline=None)  # no test is timed
 @given(STATES, STATES)
 def test_an_edit_refuses_a_picture_it_does_not_start_from(a, b):
     spec = between(a, b)

@@ -81,3 +81,16 @@ def test_fine_tuning_holds_little_text_and_balances_tasks():
     assert Sampling.of_stage("sft").shares()["sft"] == {"text_to_image": 0.8, "image_to_image": 0.2}
     with pytest.raises(ValueError, match="pretrain, sft"):
         Sampling.of_stage("tuning")
+
+
+def test_many_tasks_of_text_get_no_more_than_its_share_by_weight_or_in_a_draw():
+    pairs = [(f"t{i}", (f"text.{i % 9}",)) for i in range(90)] + [
+        (f"o{i}", ("object.add",)) for i in range(900)
+    ]
+    kept = choose(pairs, Sampling.of_stage("sft"))
+    text = kept.at < 90
+    assert kept.weight[text].sum() == pytest.approx(0.1 * kept.weight.sum())
+    assert kept.weight.mean() == pytest.approx(1)
+    drawn = choose(pairs, Sampling.of_stage("sft", most=200)).at
+    assert len(drawn) == 200
+    assert 10 <= sum(drawn < 90) <= 20
