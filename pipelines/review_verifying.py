@@ -24,6 +24,7 @@ from zcurate.curation.active.review.tasks import CAPTION, Task
 from zcurate.curation.errors import ConfigError, ZcurateError
 
 from . import registry
+from .loop_thread import LoopThread
 from .prompting import chat_of
 from .review_pictures import Pictures
 from .reviewing import ReviewOptions, log_path, prepare
@@ -70,7 +71,7 @@ def verify(
         todo = [(task, claims) for task in _unjudged(found, verifier) if (claims := claims_of(task))][:limit]
         out = sum(256 + 64 * len(claims) for _, claims in todo)
         say(f"{len(todo):,} questions to {identity}, up to {out:,} tokens written")
-        counts = asyncio.run(_ask_all(found, judge, pictures, todo, verifier, engine))
+        counts = LoopThread().run(_ask_all(found, judge, pictures, todo, verifier, engine))
     return {name: counts[name] for name in (PASS, FAIL, "undecided", "unanswered")}
 
 

@@ -21,7 +21,7 @@ from .estimate import TRAIN, forward_flops
 from .logs import Guard, Logs
 from .objective import DECILES, Batch, Draw, Objective, Times, batch_from, by_decile, draw_key, strata
 from .optim import prepare_state, state_of
-from .parallel import Group, anchor, local, whole
+from .parallel import Group, anchor, local, repeatable, whole
 
 Encode = Callable[[Sequence[Example]], tuple[list[Condition], list[Tensor]]]
 
@@ -203,7 +203,8 @@ class Trainer:
         for batch in batches:
             losses = self.objective.losses(name, batch, self.models)
             # Sharding averages gradients over ranks, so that the sum needs their number.
-            (losses.sum() * (batch.weight * self.group.world) + anchor(model)).backward()
+            with repeatable(self.group.device):
+                (losses.sum() * (batch.weight * self.group.world) + anchor(model)).backward()
             out.append(losses.detach())
         return out
 

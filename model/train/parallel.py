@@ -6,10 +6,13 @@ The model file knows nothing of this. Order matters: checkpoint activations, com
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
+import torch.utils.deterministic
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -129,6 +132,29 @@ def shard(model: S3DiT, group: Group, precision: str = "fp32", frozen: bool = Fa
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=frozen)
     return model
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Inside, several CPU threads add gradients up in one order; torch's default depends on which is first.
+
+    Without it a resumed run differs in the last bit now and then. One thread, and GPUs, need or get nothing.
+    """
+    if device.type != "cpu" or torch.get_num_threads() == 1:
+        yield
+        return
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = fill
 
 
 def anchor(model: nn.Module) -> Tensor:

@@ -3,228 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from zcurate.curation.active.review.decisions import ReviewLog
 from zcurate.curation.active.review.overlay import corrected, read_corrections
-from zcurate.curation.active.review.routing import Routing
 from zcurate.curation.store import Dataset
 from zcurate.pipelines.exporting import export_rows
-from zcurate.pipelines.reviewing import ReviewOptions, prepare
 from zcurate.pipelines.view import open_view
 
-from ..captioner.server import Reply, texts_of
 from ..curation.review_cases import XSS
+from .review_site import Reviewer, Server, chromium, dataset, decisions, made, serve  # noqa: F401 - fixtures among them
 
-CHROMIUM = next(
-    (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
-)
-ZCURATE = (sys.executable, "-c", "from zcurate.pipelines.cli import main; main()")
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic")
-
-CAPTIONS = '''
-"""Captions out of the pictures' sidecars, as a model that was fed hostile pages would write them."""
-import json
-import pyarrow as pa
-from pydantic import BaseModel
-from zcurate.captioner.schema import ARROW_SCHEMA
-from zcurate.curation.stage import StageSpec, map_rows
-
-
-class Config(BaseModel):
-    pass
-
-
-class Stage:
-    spec = StageSpec(
-        name="captions", version=1, reads=("samples.metadata", "profile.content_id"), outputs={"captions": ARROW_SCHEMA},
-        where=("decisions/filter",),
-    )
-
-    def setup_node(self):
-        pass
-
-    def setup(self):
-        pass
-
-    def __call__(self, table, monitor):
-        def one(row):
-            given = json.loads(row["samples.metadata"])
-            row = {name: None for name in ARROW_SCHEMA.names}
-            return row | given | {"engine": "openai", "model": "captioner@1", "placeholder": False, "schema_version": 2}
-
-        return map_rows(table, one, self.spec.schema, monitor)
-
-
-def build(config, context):
-    return Stage()
-'''
-
-
-def captions_of(number: int) -> dict:
-    hostile = XSS[number % len(XSS)]
-    return {
-        "en_long": f"A red circle and a blue square, number {number}. {hostile}",
-        "en_short": "A red circle and a blue square.",
-        "en_tags": ["red circle", hostile],
-        "zh_long": f"一个红色圆圈和一个蓝色方块，第{number}张。{hostile}",
-        "zh_tags": ["红色圆圈", "蓝色方块"],
-    }
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A dataset of as many pictures as there are hostile texts."""
-    root = tmp_path_factory.mktemp("review")
-    package = root / "zcreview"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "captions.py").write_text(CAPTIONS)
-    folder = root / "pictures"
-    folder.mkdir()
-    for i in range(len(XSS)):
-        image = Image.new("RGB", (320, 240), (230, 225, 215))
-        pen = ImageDraw.Draw(image)
-        pen.ellipse([30 + 4 * i, 60, 130 + 4 * i, 160], fill="red")
-        pen.rectangle([180, 40 + 3 * i, 280, 140 + 3 * i], fill="blue")
-        image.save(folder / f"p{i:02d}.png")
-        (folder / f"p{i:02d}.json").write_text(json.dumps(captions_of(i) | {"text": XSS[-1 - i]}))
-    recipe = {
-        "name": "review",
-        "dataset": str(root / "ds"),
-        "rows_per_shard": 10,
-        "sources": [{"name": "s", "root": str(folder), "kind": "folder"}],
-        "stages": {
-            "profile": {"quality": False},
-            "filter": {"rules": {"none": {"drop_if": "short_side_px < 1"}}},
-            "zcreview.captions": {},
-        },
-        "report": False,
-    }
-    (root / "recipe.yaml").write_text(json.dumps(recipe))
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    command = [*ZCURATE, "build", root / "recipe.yaml", "--engine", "inline"]
-    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    return root
-
-
-@pytest.fixture
-def dataset(made, tmp_path, monkeypatch):
-    """A copy, so that every test begins without decisions."""
-    monkeypatch.syspath_prepend(str(made))
-    shutil.copytree(made / "ds", tmp_path / "ds")
-    return tmp_path / "ds"
-
-
-class Server:
-    """The command in a process of its own."""
-
-    def __init__(self, root: Path, dataset: Path, *options: str, port: int = 0):
-        self.command = [*ZCURATE, "review", str(dataset), *options]
-        self.environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-        self.start(port)
-
-    def start(self, port: int = 0) -> None:
-        self.process = subprocess.Popen(
-            [*self.command, "--port", str(port)],
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        said = []
-        for line in self.process.stdout:
-            said.append(line)
-            if found := re.search(r"review at (http://\S+):(\d+)/", line):
-                self.url, self.port = f"{found[1]}:{found[2]}", int(found[2])
-                return
-        raise AssertionError(f"no server: {''.join(said)}")
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-
-@pytest.fixture
-def serve(made, dataset):
-    started = []
-
-    def start(*options: str) -> Server:
-        started.append(Server(made, dataset, *options))
-        return started[-1]
-
-    yield start
-    for server in started:
-        if server.process.poll() is None:
-            server.kill()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("no browser: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
-
-
-class Reviewer:
-    """A browser of one person. Notes what a page must never do."""
-
-    def __init__(self, chromium, server: Server, name: str, width: int = 1280, height: int = 800):
-        self.server, self.troubles = server, []
-        self.context = chromium.new_context(viewport={"width": width, "height": height})
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
-        self.page.on("dialog", lambda d: (self.troubles.append(f"dialog {d.message}"), d.dismiss()))
-        self.page.on("pageerror", lambda e: self.troubles.append(f"error {e}"))
-        self.page.on("console", lambda m: self.troubles.append(m.text) if m.type == "error" else None)
-        self.page.on("request", self._asked)
-        self.page.goto(server.url)
-        self.page.keyboard.press("Control+A")
-        self.page.keyboard.type(name)
-        self.page.keyboard.press("Enter")
-        self.page.wait_for_selector("#task")
-
-    def _asked(self, request) -> None:
-        if not request.url.startswith(self.server.url):
-            self.troubles.append(f"request to {request.url}")
-
-    @property
-    def task(self) -> str:
-        return self.page.get_attribute("#task", "data-id")
-
-    def press(self, *keys: str) -> None:
-        """Keys that stay on the page."""
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def send(self, key: str) -> None:
-        """A key that leads to the next page."""
-        with self.page.expect_navigation():
-            self.page.keyboard.press(key)
-
-    def verb(self) -> str:
-        return self.page.inner_text(".act .verb")
-
-
-def decisions(dataset: Path) -> list:
-    with ReviewLog(dataset / "_review/decisions.sqlite") as log:
-        return [d for d in log.decisions() if d.actor_kind == "human"]
+# ruff: noqa: F811
 
 
 def test_a_session_by_keyboard_alone(serve, dataset, chromium):
@@ -318,7 +114,9 @@ def test_nothing_overflows(serve, chromium, tmp_path, width, height):
         assert box["width"] > 20, part
         assert box["y"] >= 0, part
         assert box["y"] + box["height"] <= height, part
-    # Buttons are not cut off.
+    # Buttons stand in one row and are not cut off, whatever the first one says.
+    page.keyboard.press("1")
+    assert len({b.bounding_box()["y"] for b in page.locator(".act button").all()}) == 1
     assert page.evaluate(
         "[...document.querySelectorAll('.act button')].every((b) => b.scrollWidth <= b.clientWidth + 1)"
     )
@@ -419,100 +217,6 @@ def test_from_the_page_into_the_export(serve, dataset, chromium, zcurate, tmp_pa
     assert json.loads(zcurate("review-apply", dataset, "--json")[1])["taken_back"] == 1
     assert read_corrections(Dataset.open(dataset)).samples == {}
     assert sum(len(t) for t in export_rows(open_view(str(dataset)))) == len(XSS)
-
-
-def test_verdicts_statistics_and_files(dataset, zcurate, tmp_path):
-    url = str(dataset)
-    assert "no review yet" in zcurate("review-stats", url)[2]
-    with ReviewLog(dataset / "_review/decisions.sqlite") as log:
-        assert prepare(url, ReviewOptions(), log) == {"new": len(XSS), "routed": len(XSS), "forgotten": 0}
-        assert prepare(url, ReviewOptions(), log) == {"new": 0, "routed": 0, "forgotten": 0}
-        subjects = [t.subject for t in log.tasks()]
-        assert all(t.elements and t.fields["zh_tags"] for t in log.tasks())
-    lines = [{"sample_id": s, "verdict": "pass", "verifier": "judge@1", "score": 0.9} for s in subjects]
-    (tmp_path / "v.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert json.loads(zcurate("review-import", url, tmp_path / "v.jsonl", "--json")[1])["decisions"] == len(
-        XSS
-    )
-    assert json.loads(zcurate("review-import", url, tmp_path / "v.jsonl", "--json")[1])["decisions"] == 0
-    facts = json.loads(zcurate("review-stats", url, "--json")[1])
-    assert facts["verifiers"][0]["passes"] == len(XSS)
-    for bad, message in (
-        ({"verifier": "captioner@1"}, "another model"),
-        ({"verdict": "maybe"}, "maybe"),
-        ({"sample_id": "00"}, "no task"),
-    ):
-        (tmp_path / "bad.jsonl").write_text(json.dumps(lines[0] | bad))
-        code, _, err = zcurate("review-import", url, tmp_path / "bad.jsonl")
-        assert (code, message in err) == (1, True), err
-    assert zcurate("review-export", url, "--format", "label-studio", "--out", tmp_path / "ls")[0] == 0
-    assert zcurate("review-import", url, tmp_path / "ls/tasks.json")[0] == 0
-    assert zcurate("review-export", url, "--out", tmp_path / "pq")[0] == 0
-    assert pq.read_table(tmp_path / "pq/reviewed.parquet").num_rows == len(XSS)
-    assert zcurate("review-export", url, "--format", "csv", "--out", tmp_path / "x")[0] == 2
-    # A sample that is taken down leaves the log with all that was said of it.
-    (tmp_path / "gone.txt").write_text(subjects[0])
-    assert zcurate("remove", url, "--ids", tmp_path / "gone.txt", "--reason", "asked")[0] == 0
-    with ReviewLog(dataset / "_review/decisions.sqlite") as log:
-        assert prepare(url, ReviewOptions(), log)["forgotten"] == 1
-        assert subjects[0] not in {t.subject for t in log.tasks(current=False)}
-
-
-def test_a_model_verifies_and_people_are_asked_by_its_verdicts(dataset, zcurate, vlm_server):
-    """A model that sees no blue square, except in two pictures it cannot tell."""
-    url, doubtful = str(dataset), {3, 4}
-
-    def answer(body):
-        said = texts_of(body)[-1]
-        number = int(re.search(r"number (\d+)", said)[1])
-        claims = re.findall(r"^(\d+)\. (.*)$", said, re.M)
-        word = "unclear" if number in doubtful else "no" if number % 2 else "yes"
-        listed = [
-            {"number": int(n), "seen": "it", "verdict": word if "blue" in c else "yes"} for n, c in claims
-        ]
-        return Reply(json.dumps({"claims": listed}))
-
-    vlm_server.script = answer
-    options = ("--vlm", vlm_server.engine, "--revision", "1")
-    assert "--revision" in zcurate("review-verify", url, "--vlm", vlm_server.engine)[2]
-    code, said, err = zcurate("review-verify", url, *options, "--limit", "5", "--json")
-    assert code == 0, err
-    assert "5 questions" in err
-    assert sum(json.loads(said).values()) == 5
-    counts = json.loads(zcurate("review-verify", url, *options, "--json")[1])
-    with ReviewLog(dataset / "_review/decisions.sqlite") as log:
-        prepare(url, ReviewOptions(routing=Routing(pass_share=0.0, rare_below=0)), log)
-        for one in log.tasks():
-            number = int(re.search(r"number (\d+)", one.fields["en_long"])[1])
-            state = log.state(one.id)
-            if number in doubtful:
-                assert (state.ai, state.routed) == (None, ("no_ai",))
-            elif number % 2:
-                assert (state.ai, state.routed) == ("fail", ("ai_fail",))
-                [verdict] = [d for d in log.history(one.id) if d.actor_kind == "ai"]
-                shown = {e.id: e.text for e in one.elements}
-                assert {shown[i] for i in verdict.body["unsatisfied"]} >= {"blue"}
-            else:
-                assert (state.outcome, state.human) == ("accepted", "not_sent")
-    again = json.loads(zcurate("review-verify", url, *options, "--json")[1])
-    assert again == {"pass": 0, "fail": 0, "undecided": len(doubtful), "unanswered": 0}
-    assert counts["unanswered"] == 0
-    vlm_server.script = Reply("invalid key", status=401)
-    code, _, err = zcurate("review-verify", url, "--vlm", vlm_server.engine, "--revision", "2")
-    assert (code, "verdicts so far are kept" in err) == (1, True), err
-    code, _, err = zcurate("review-verify", url, *options[:2], "--revision", "2", "--max-tokens", "10")
-    assert (code, "max_tokens" in err) == (1, True), err
-
-
-def test_wrong_arguments(dataset, zcurate, tmp_path, monkeypatch):
-    monkeypatch.delenv("ZCURATE_REVIEW_TOKEN", raising=False)
-    code, _, err = zcurate("review", dataset, "--host", "0.0.0.0")
-    assert (code, "ZCURATE_REVIEW_TOKEN" in err) == (2, True)
-    for options in (("--pass-share", "200%"), ("--accept", "coin"), ("--what", "poems")):
-        code, _, err = zcurate("review", dataset, *options)
-        assert code == 2, err
-    Dataset.create(tmp_path / "bare")
-    assert zcurate("review", tmp_path / "bare")[0] == 1
 
 
 def test_pairs_are_reviewed_too(zcurate, tmp_path, chromium, made):
