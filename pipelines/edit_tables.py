@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zcurate.curation.active.review.overlay import Corrections, read_corrections, reviewed_pair
 from zcurate.curation.edits.encoding import decode_mask, encode_mask
 from zcurate.curation.edits.exporting import PairRecord
 from zcurate.curation.errors import DatasetError
@@ -33,15 +34,25 @@ class PairSet:
     def shards(self) -> list[str]:
         return sorted(self.dataset.samples().metas)
 
-    def pairs(self, shard: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Rows of the table of pairs; without those of parents that are gone."""
+    def pairs(
+        self, shard: str, columns: list[str] | None = None, reviewed: bool = True
+    ) -> Iterator[dict[str, Any]]:
+        """Rows of the table of pairs; without those of parents that are gone.
+
+        `reviewed`: without those that people discarded, and with the instructions that they corrected.
+        """
         if shard not in self.dataset.index(PAIRS).metas:
             return
         gone = self._gone(shard)
-        wanted = None if columns is None else list(dict.fromkeys((*columns, "source_keys", "target_key")))
+        # What people decided lies with the dataset that the pairs were made from.
+        corrections = read_corrections((self.parents or self).dataset) if reviewed else Corrections()
+        needed = ("source_keys", "target_key", *(("pair_id",) if corrections else ()))
+        wanted = None if columns is None else list(dict.fromkeys((*columns, *needed)))
         for row in iter_rows(self.dataset.read(PAIRS, shard, wanted)):
             if not gone or not gone & {*row["source_keys"], row["target_key"]}:
-                yield row
+                row = reviewed_pair(row, corrections)
+                if row is not None:
+                    yield row
 
     def versions(self, shard: str, columns: list[str] | None = None) -> dict[str, dict[str, Any]]:
         """Key -> row of the table of versions; empty where a stage writes none."""

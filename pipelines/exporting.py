@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zcurate.curation.active.review.overlay import corrected, read_corrections
 from zcurate.curation.errors import DatasetError
 from zcurate.curation.export import (
     ExportFacts,
@@ -116,7 +117,8 @@ def check_finished(view: View) -> None:
 
 
 def export_rows(view: View) -> Iterator[pa.Table]:
-    """Selected rows, with the bare column names that exporters read."""
+    """Selected rows, with the bare column names that exporters read, and captions as people corrected them."""
+    corrections = read_corrections(view.dataset).samples
     columns = [f"samples.{c}" for c in _SAMPLES]
     if view.plan.path("profile"):
         columns += [f"profile.{c}" for c in _PROFILE]
@@ -133,7 +135,7 @@ def export_rows(view: View) -> Iterator[pa.Table]:
             i for i, n in enumerate(table.column_names) if n == "sample_id" or ("." in n and ":" not in n)
         ]
         arrays = [*(table.column(i) for i in keep), *prompts.values()]
-        yield pa.table(arrays, names=[*(names[i] for i in keep), *prompts])
+        yield corrected(pa.table(arrays, names=[*(names[i] for i in keep), *prompts]), corrections)
 
 
 def _enhances(view: View) -> bool:

@@ -12,6 +12,7 @@ from zcurate.curation.export import remove_from_export
 from zcurate.curation.store import Dataset
 from zcurate.curation.store.takedown import take_down
 
+from .reviewing import forget_samples
 from .runlog import all_records
 from .search_indexes import forget_removed
 
@@ -26,6 +27,7 @@ def remove_samples(
     dataset.storage.delete("report.html")
     report = take_down(dataset, ids, author, reason)
     forget_removed(url)
+    forget_samples(url, ids)
     cleaned, lost = {}, []
     for path in sorted(_known_exports(dataset) | {str(p.absolute()) for p in exports}):
         try:

@@ -133,7 +133,7 @@ def pair_tasks(url: str, seed: int = 0) -> Iterator[Task]:
     for one in pair_sets(url):
         for shard in one.shards():
             versions = one.versions(shard, ["width_px", "height_px"])
-            for row in one.pairs(shard):
+            for row in one.pairs(shard, reviewed=False):
                 if row["verdict"] == ACCEPT:
                     yield _pair_task(one, shard, row, versions, seed)
 

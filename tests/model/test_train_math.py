@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zcurate.model.config import PRESETS
@@ -31,6 +31,7 @@ from .train_case import examples, trainer
 TINY = PRESETS["tiny"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**62), min_size=1, max_size=40), st.integers(1, 4))
 def test_strata_are_a_permutation_that_does_not_depend_on_who_holds_what(keys, ranks):
     keys = list(dict.fromkeys(keys))
@@ -200,6 +201,7 @@ def served(*states):
     return [ingredient(in_memory(s, f"model {i}"), TINY) for i, s in enumerate(states)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 10), min_size=1, max_size=4))
 def test_a_soup_of_equal_weights_is_identity(weights):
     own = SMALL

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from zcurate.curation.active.review.decisions import ReviewLog
-from zcurate.curation.active.review.overlay import corrected, read_corrections
+from zcurate.curation.active.review.overlay import read_corrections
 from zcurate.curation.store import Dataset
+from zcurate.pipelines.edit_tables import pair_sets
 from zcurate.pipelines.exporting import export_rows
 from zcurate.pipelines.view import open_view
 
@@ -203,10 +204,9 @@ def test_from_the_page_into_the_export(serve, dataset, chromium, zcurate, tmp_pa
     assert code == 0, err
     assert json.loads(said)["dropped"] == json.loads(said)["corrected"] == 1
     assert json.loads(zcurate("review-apply", dataset, "--json")[1])["files"] == []
-    corrections = read_corrections(Dataset.open(dataset)).samples
     rows = {}
     for table in export_rows(open_view(str(dataset))):
-        rows |= {r["sample_id"]: r for r in corrected(table, corrections).to_pylist()}
+        rows |= {r["sample_id"]: r for r in table.to_pylist()}
     assert len(rows) == len(XSS) - 1
     assert out not in rows
     assert (rows[mended]["en_long"], rows[mended]["engine"]) == ("Put right by ann.", "human")
@@ -253,6 +253,10 @@ def test_pairs_are_reviewed_too(zcurate, tmp_path, chromium, made):
         with ReviewLog(tmp_path / "pairs/_review/decisions.sqlite") as log:
             pair_id = log.task(pair).subject
         assert read_corrections(Dataset.open(tmp_path / "pairs")).dropped_pairs == {pair_id}
+        left = {
+            p["pair_id"] for s in pair_sets(str(tmp_path / "pairs")) for n in s.shards() for p in s.pairs(n)
+        }
+        assert pair_id not in left
         assert ann.troubles == []
     finally:
         server.kill()
