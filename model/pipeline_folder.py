@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from .semantic import SemanticEncoder, Siglip2Encoder
 from .text_encoders import PromptCache, Qwen3TextEncoder, TextEncoder
 from .tiny_encoders import ByteTextEncoder, PixelVae, TinySemanticEncoder
 from .vae import AutoencoderKL, Vae
-from .weights import load_model, save_weights
+from .weights import load_model, load_weights, open_source, save_weights
 
 #: Our own class of each part, and by name.
 OWN = {"text_encoder": ByteTextEncoder, "vae": PixelVae, "siglip": TinySemanticEncoder}
@@ -75,6 +75,11 @@ class Pipeline:
                 )
 
     @property
+    def in_pixels(self) -> bool:
+        """Whether it draws pixels themselves, small pictures, and not latents of an autoencoder."""
+        return self.vae.module is None
+
+    @property
     def multiple_px(self) -> int:
         """What sides of pictures must divide by."""
         return self.transformer.config.patch_size * self.vae.factor
@@ -102,6 +107,20 @@ def tiny_pipeline(seed: int = 0, semantic: bool = False, name: str = "tiny-untra
         name=name,
         trained=False,
     )
+
+
+#: Weights of the tiny preset that `benchmarks/train_shapes.py` trained; see the card beside them.
+SHAPES = Path(__file__).with_name("tiny_shapes.safetensors")
+
+
+def shapes_pipeline() -> Pipeline:
+    """The tiny preset trained on procedural scenes: draws 32 x 32 px pictures of colored shapes, nothing else.
+
+    Raises WeightsError where the file is not there.
+    """
+    pipeline = tiny_pipeline(name="tiny-shapes")
+    load_weights(pipeline.transformer, open_source(SHAPES))
+    return replace(pipeline, trained=True)
 
 
 def load_pipeline(folder: Path | str, dtype: torch.dtype = torch.float32) -> Pipeline:

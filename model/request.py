@@ -118,7 +118,7 @@ class Request:
 def check_request(request: Request, pipeline: Pipeline) -> None:
     """Raise SizeError or GenerationError unless the model can draw this; warn of what will have no effect."""
     config, multiple = pipeline.transformer.config, pipeline.multiple_px
-    low = LOW_PX if pipeline.vae.factor > 1 else LOW_PIXEL_MODEL_PX
+    low = LOW_PIXEL_MODEL_PX if pipeline.in_pixels else LOW_PX
     high = min(config.axes_lens[1:]) * multiple
     check_canvas(request.canvas, multiple, low, high)
     if not 0 <= request.seed <= MAX_SEED:

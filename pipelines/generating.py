@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 #: The model that is always there.
 TINY = "s3dit:tiny"
-SIZE, TINY_SIZE = "1024*1024", "64*64"
+#: The tiny preset trained on the procedural world: small pictures of colored shapes.
+SHAPES = "s3dit:shapes"
+SIZE, TINY_SIZE = "1024*1024", "32*32"
 PICK = "sharpness"
 #: How much of --image is drawn anew without a mask.
 REDRAWN = 0.6
@@ -84,8 +86,10 @@ def model_errors() -> Iterator[None]:
 def load_generator(model: str, runtime: Runtime) -> Generator:
     """The generator that `s3dit:DIR` or `s3dit:tiny` names. Raises ConfigError and the model's errors."""
     from zcurate.model.generate import Generator
-    from zcurate.model.pipeline_folder import tiny_pipeline
+    from zcurate.model.pipeline_folder import shapes_pipeline, tiny_pipeline
 
+    if model == SHAPES:
+        return Generator(shapes_pipeline(), runtime)
     folder = folder_of(model)
     if folder is None:
         return Generator(tiny_pipeline(semantic=True), runtime)
@@ -93,14 +97,16 @@ def load_generator(model: str, runtime: Runtime) -> Generator:
 
 
 def folder_of(model: str) -> Path | None:
-    """The folder that `s3dit:DIR` names; None for the tiny preset. Raises ConfigError."""
+    """The folder that `s3dit:DIR` names; None for the bundled presets. Raises ConfigError."""
     prefix, _, argument = model.partition(":")
     if prefix != "s3dit" or not argument:
-        raise ConfigError(f"model {model!r}: write s3dit:DIR, or {TINY} for the untrained tiny preset")
+        raise ConfigError(
+            f"model {model!r}: write s3dit:DIR, or {TINY} for the untrained tiny preset, {SHAPES} for the one trained on colored shapes"
+        )
     folder = Path(argument).expanduser()
     if folder.is_dir():
         return folder
-    if model == TINY:
+    if model in (TINY, SHAPES):
         return None
     raise ConfigError(f"model {model!r}: {folder} is no folder")
 
@@ -139,7 +145,7 @@ def requests_of(asked: Asked, generator: Generator) -> list[Request]:
         prompt, negative = shelf.style(style).apply(prompt, negative)
     seed = asked.seed if asked.seed is not None else named.seed
     first = secrets.randbelow(2**31) if seed is None else shelf.seed(seed)
-    size = asked.size or named.size or (SIZE if generator.pipeline.vae.factor > 1 else TINY_SIZE)
+    size = asked.size or named.size or (TINY_SIZE if generator.pipeline.in_pixels else SIZE)
     start = _start(asked, generator)
     tags = {} if prompt == asked.prompt else {"prompt_given": asked.prompt}
     if style:

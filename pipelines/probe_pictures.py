@@ -65,7 +65,7 @@ class Probes:
         from zcurate.model.request import PRESETS, Request, preset_of
 
         pipeline = getattr(generator, "pipeline", None)
-        default = TINY_SIZE if pipeline is not None and pipeline.vae.factor == 1 else SIZE
+        default = TINY_SIZE if pipeline is not None and pipeline.in_pixels else SIZE
         size = parse_size(self.size or default)
         settings = PRESETS[preset_of(pipeline)] if pipeline is not None else PRESETS["turbo"]
         for concept, count in wanted:

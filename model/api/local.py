@@ -30,7 +30,7 @@ class LocalEngine:
         pipeline = generator.pipeline
         self._generator = generator
         self._settings = settings or PRESETS[preset_of(pipeline)]
-        self._small = pipeline.vae.factor == 1
+        self._small = pipeline.in_pixels
         self.name = name or pipeline.name
         self.multiple_px = 16 if self._small else pipeline.multiple_px
         longest = (

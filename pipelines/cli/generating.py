@@ -15,7 +15,7 @@ _Prompt = Annotated[
 ]
 _Out = Annotated[Path, typer.Option(help="Folder for pictures and their records.")]
 _Size = Annotated[
-    str | None, typer.Option(help="`WIDTH*HEIGHT` in px. Default: `1024*1024`; pixel models: `64*64`.")
+    str | None, typer.Option(help="`WIDTH*HEIGHT` in px. Default: `1024*1024`; pixel models: `32*32`.")
 ]
 _Device = Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda`, `cuda:1`.")]
 _Dtype = Annotated[str, typer.Option(help="`auto`, `bfloat16`, `float32`, `float16`.")]

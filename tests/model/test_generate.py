@@ -93,8 +93,8 @@ def test_the_shift_of_settings_moves_the_steps(generator):
 
     assert sigmas(None) == sigmas(3.0)  # that of the model
     assert sigmas(1.0) == [1.0, 0.75, 0.5, 0.25, 0.0]
-    dynamic = sigmas("dynamic")  # e^mu(1024 tokens) = e^0.63
-    factor = np.exp(0.63)
+    dynamic = sigmas("dynamic")  # e^mu(256 tokens) = e^0.5
+    factor = np.exp(0.5)
     assert np.allclose(dynamic, [factor * s / (1 + (factor - 1) * s) for s in sigmas(1.0)], atol=1e-3)
 
 

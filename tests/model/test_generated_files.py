@@ -10,11 +10,13 @@ from PIL import Image
 
 from zcurate.curation.profile.metadata.read import read_metadata
 from zcurate.model.canvas import Start
+from zcurate.model.data.shapes.reading import Claim, holds, read
 from zcurate.model.errors import GenerationError
 from zcurate.model.folder_images import FolderImages
 from zcurate.model.generate import Generator
-from zcurate.model.grid import PROMPTS, tiny_grid
+from zcurate.model.grid import PROMPTS, SETTINGS, tiny_grid
 from zcurate.model.image_files import SOURCE_TYPE, pixels_digest
+from zcurate.model.pipeline_folder import shapes_pipeline, tiny_pipeline
 from zcurate.model.request import Request, Settings
 from zcurate.model.styles import NamedPreset
 
@@ -156,7 +158,7 @@ def test_folders_without_prompts_are_refused(tmp_path):
 
 
 def test_a_grid_says_that_its_model_is_untrained(tmp_path):
-    done = tiny_grid(tmp_path, seeds=2)
+    done = tiny_grid(tmp_path, tiny_pipeline(), seeds=2)
     assert done["trained"] is False
     assert "untrained" in done["note"]
     assert done["prompts"] == list(PROMPTS)
@@ -164,6 +166,21 @@ def test_a_grid_says_that_its_model_is_untrained(tmp_path):
         assert min(sheet.size) > 100
         assert read_metadata(done["path"].read_bytes(), "PNG")["ai_declared"]
     assert json.loads(done["path"].with_suffix(".json").read_text())["model_trained"] is False
+
+
+def test_the_bundled_weights_draw_what_their_prompts_say(tmp_path):
+    """Read back by the exact reader of their world; a few of 64 may fail, as their card says."""
+    prompts = {
+        f"a {c} {s}, white background": f"{c} {s}" for c in ("red", "blue") for s in ("circle", "star")
+    }
+    requests = [Request(p, (32, 32), seed, SETTINGS) for p in prompts for seed in range(8)]
+    drawn = list(Generator(shapes_pipeline()).generate(requests, batch=8))
+    shown = [
+        holds(Claim("object", prompts[p.request.prompt]), read(np.asarray(p.image.convert("RGB"))))
+        for p in drawn
+    ]
+    assert sum(shown) >= 28
+    assert tiny_grid(tmp_path, seeds=1)["trained"] is True
 
 
 def test_a_grid_of_a_model_with_weights_shows_them(tmp_path):

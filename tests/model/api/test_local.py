@@ -66,6 +66,6 @@ def test_a_served_picture_tells_how_it_was_made(generator):
         assert image.size == (768, 512)
         record = json.loads(image.text["zcurate"])
     assert (record["prompt"], record["seed"]) == ("a lake", 11)
-    assert (record["width"], record["height"], record["enlarged_from"]) == (768, 512, "64*42")
+    assert (record["width"], record["height"], record["enlarged_from"]) == (768, 512, "64*44")
     assert record["model_trained"] is False
     assert read_metadata(done.picture.data, "PNG")["ai_declared"]
