@@ -41,6 +41,13 @@ def applies(*tensors: Tensor) -> bool:
     )
 
 
+def _transposed(grad: Tensor, x: Tensor) -> Tensor:
+    """grad^T x [out, in]. The wider side last: the kernel takes twice as long the other way."""
+    if grad.shape[1] > x.shape[1]:
+        return compiled_product(x.t(), grad.t()).t().contiguous()
+    return compiled_product(grad.t(), x.t())
+
+
 class _Product(torch.autograd.Function):
     """`product` with gradients by the same kernels."""
 
@@ -63,10 +70,49 @@ class _Product(torch.autograd.Function):
         )
 
 
+@torch.library.custom_op("zcurate::product", mutates_args=())
+def compiled_product(x: Tensor, weight: Tensor) -> Tensor:
+    """`product` as one operation of compiled code, whose own products go to MKL."""
+    return product(x, weight)
+
+
+@compiled_product.register_fake
+def _(x: Tensor, weight: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], weight.shape[0])
+
+
+def _keep(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    x, weight = ctx.saved_tensors
+    grad = grad.contiguous()
+    need_x, need_weight = ctx.needs_input_grad
+    return (
+        compiled_product(grad, weight.t()) if need_x else None,
+        _transposed(grad, x) if need_weight else None,
+    )
+
+
+compiled_product.register_autograd(_backward, setup_context=_keep)
+
+
 class Linear(nn.Linear):
     """nn.Linear; on a CPU in float32, large products go to oneDNN."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim == 2 and torch.compiler.is_compiling() and self._compiled_applies(x):
+            out = compiled_product(x.contiguous(), self.weight)
+            return out if self.bias is None else out + self.bias
         if x.ndim != 2 or x.numel() * self.out_features < MIN_PRODUCTS or not applies(x, self.weight):
             return F.linear(x, self.weight, self.bias)
         return _Product.apply(x.contiguous(), self.weight, self.bias)
+
+    def _compiled_applies(self, x: Tensor) -> bool:
+        return (
+            FAST
+            and x.dtype == torch.float32
+            and self.weight.dtype == torch.float32
+            and x.device.type == "cpu"
+        )
