@@ -14,6 +14,7 @@ from .engine import Enhancer, ImageEngine, Order, Rewritten
 from .errors import ApiError, BusyError, ClosingError, DeadlineError, RequestError, ServiceError
 from .metrics import Metrics
 from .request import MAX_SEED, ImageRequest, check_prompt
+from .room import Room
 from .settings import Settings
 from .store import ImageStore
 
@@ -42,6 +43,7 @@ class Service:
         self.engine, self.settings, self.enhancer = engine, settings, enhancer
         self.metrics = Metrics()
         self.store = ImageStore(settings.store_bytes, settings.store_ttl_s, self._evicted)
+        self._room = Room(self.store, settings.store_bytes)
         self.closing = False
         self.admitted = 0
         self._batcher: Batcher | None = None
@@ -136,15 +138,16 @@ class Service:
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
         prompt = rewritten.prompt if rewritten else request.prompt
         order = Order(prompt, request.width, request.height, seed)
-        made = await batcher.submit(order)
-        if (made.width, made.height) != (order.width, order.height):
-            log.error("the engine made %d*%d for %s", made.width, made.height, request.size)
-            raise ServiceError("the model made another size than asked for")
-        try:
-            name = await asyncio.to_thread(self.store.put, made.png)
-        except OSError as e:
-            log.error("cannot keep a picture: %s", e)
-            raise ServiceError("the server cannot keep the picture; its disk may be full") from e
+        async with self._room.picture(order.width, order.height):
+            made = await batcher.submit(order)
+            if (made.width, made.height) != (order.width, order.height):
+                log.error("the engine made %d*%d for %s", made.width, made.height, request.size)
+                raise ServiceError("the model made another size than asked for")
+            try:
+                name = await asyncio.to_thread(self.store.put, made.png)
+            except OSError as e:
+                log.error("cannot keep a picture: %s", e)
+                raise ServiceError("the server cannot keep the picture; its disk may be full") from e
         self.metrics.store_bytes.set(self.store.size_bytes)
         return Answered(name, made.width, made.height, seed, rewritten)
 

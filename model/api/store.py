@@ -11,7 +11,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -98,8 +98,13 @@ class ImageStore:
         """Pictures of the last `within_s` seconds that nobody has fetched yet."""
         with self._lock:
             self._drop_expired()
-            since = self._clock() - within_s + self._ttl_s
-            return sum(not k.fetched and k.expires > since for k in self._kept.values())
+            return sum(1 for _ in self._waiting(within_s))
+
+    def unfetched_bytes(self, within_s: float) -> int:
+        """Bytes of the pictures of the last `within_s` seconds that nobody has fetched yet."""
+        with self._lock:
+            self._drop_expired()
+            return sum(k.size_bytes for k in self._waiting(within_s))
 
     def close(self) -> None:
         """Remove all pictures."""
@@ -108,6 +113,10 @@ class ImageStore:
             self.size_bytes = 0
             shutil.rmtree(self._folder, ignore_errors=True)
             self._locked.close()
+
+    def _waiting(self, within_s: float) -> Iterator[_Kept]:
+        since = self._clock() - within_s + self._ttl_s
+        return (k for k in self._kept.values() if not k.fetched and k.expires > since)
 
     def _drop_expired(self) -> None:
         now = self._clock()
