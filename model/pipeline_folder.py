@@ -106,6 +106,7 @@ def tiny_pipeline(seed: int = 0, semantic: bool = False, name: str = "tiny-untra
         semantic=encoder,
         name=name,
         trained=False,
+        preset="tiny",
     )
 
 

@@ -1,4 +1,4 @@
-"""What to draw and how: requests, settings, and the presets Turbo, Base and Edit."""
+"""What to draw and how: requests, settings, and the presets Turbo, Base, Edit and Tiny."""
 
 from __future__ import annotations
 
@@ -75,11 +75,13 @@ class Settings:
 
 
 #: Turbo: 8 distilled steps, trained without guidance. Base: the middle of what its card advises (28-50 steps,
-#: 3-5). Edit has no published settings; it takes those of Base.
+#: 3-5). Edit has no published settings; it takes those of Base. Tiny: of the tiny preset's pixel models, which are trained
+#: with prompts left out now and then.
 PRESETS = {
     "turbo": Settings(steps=8, guidance=0.0),
     "base": Settings(steps=50, guidance=4.0),
     "edit": Settings(steps=50, guidance=4.0),
+    "tiny": Settings(steps=10, guidance=2.0),
 }
 
 

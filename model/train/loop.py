@@ -201,9 +201,10 @@ class Trainer:
         """Gradients of the mean loss over all samples of the step; losses of every sample."""
         model, out = self.models[name], []
         for batch in batches:
-            losses = self.objective.losses(name, batch, self.models)
-            # Sharding averages gradients over ranks, so that the sum needs their number.
+            # The forward pass, too: compiled code is one piece with its backward.
             with repeatable(self.group.device):
+                losses = self.objective.losses(name, batch, self.models)
+                # Sharding averages gradients over ranks, so that the sum needs their number.
                 (losses.sum() * (batch.weight * self.group.world) + anchor(model)).backward()
             out.append(losses.detach())
         return out

@@ -210,6 +210,12 @@ class Reviewer:
         with self.page.expect_navigation():
             self.page.keyboard.press(key)
 
+    def expect(self, selector: str):
+        """Playwright's assertions, which wait. `wait_for_function` polls by eval, which the page's own policy forbids."""
+        from playwright.sync_api import expect
+
+        return expect(self.page.locator(selector))
+
     def verb(self) -> str:
         return self.page.inner_text(".act .verb")
 

@@ -50,7 +50,7 @@ def test_a_session_by_keyboard_alone(serve, dataset, chromium):
     assert ann.page.is_visible("#keys")
     ann.press("Escape")
     ann.press("f")
-    ann.page.wait_for_function("document.querySelector('#zoom img').naturalWidth === 320")
+    ann.expect("#zoom img").to_have_js_property("naturalWidth", 320)
     ann.press("Escape")
     ann.press("/")
     ann.page.keyboard.type("number 7.")
@@ -235,10 +235,9 @@ def test_pairs_are_reviewed_too(zcurate, tmp_path, chromium, made):
     try:
         ann = Reviewer(chromium, server, "ann")
         page = ann.page
-        page.wait_for_function(
-            "[...document.querySelectorAll('.pictures img')].length >= 2 && "
-            "[...document.querySelectorAll('.pictures img')].every((i) => i.naturalWidth > 0)"
-        )
+        assert page.locator(".pictures img").count() >= 2
+        for i in range(page.locator(".pictures img").count()):
+            ann.expect(f".pictures img >> nth={i}").not_to_have_js_property("naturalWidth", 0)
         ann.press("c")
         assert page.locator("figure.hid").count() == page.locator("figure").count() - 1
         pair = ann.task

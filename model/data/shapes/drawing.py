@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from .rare import RARE
 from .world import BACKGROUNDS, COLORS, GLYPHS, SIDE_PX, SceneSpec, Thing
 
 #: Samples per side of a pixel.
@@ -32,7 +33,7 @@ def coverage(thing: Thing) -> np.ndarray:
     return whole
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def stamp(kind: str, size_px: int, glyph: str = "") -> np.ndarray:
     """(h, w) float64, coverage of a thing in its own box; read-only."""
     if kind == "glyph":
@@ -71,6 +72,8 @@ def _inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         px, py = np.sin(folded) * radius, np.cos(folded) * radius
         nx, ny = 0.42 * np.sin(np.pi / 5), 0.42 * np.cos(np.pi / 5)
         found = (nx * (py - 1) - (ny - 1) * px) <= 0
+    elif shape in RARE:
+        found = RARE[shape](x, y)
     else:
         raise ValueError(f"unknown shape {shape!r}")
     return found.astype(np.float64)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import fft
 
 from .drawing import stamp
+from .rare import RARE
 from .world import BACKGROUNDS, COLORS, GLYPHS, SHAPES, SIDE_PX, SceneSpec, Thing
 
 #: Share of its own energy a thing must explain to count as seen: 1 for a clean drawing, 0 for none.
@@ -23,6 +25,8 @@ MIN_QUALITY = 0.6
 MAX_LEFT = 9000.0
 SIZES_PX = (9, 11, 13)
 MOST = 8
+#: The picture and the largest stamp, so that no correlation wraps around.
+_PADDED = (48, 48)
 #: Centers this far apart, px, in one direction are left/right or above/below of each other.
 MIN_APART_PX = 5
 
@@ -71,11 +75,12 @@ class Claim:
     number: int = 0
 
 
-def read(rgb: np.ndarray) -> Reading:
+def read(rgb: np.ndarray, rare: bool = False) -> Reading:
     """Everything in a picture.
 
     Args:
         rgb: (SIDE_PX, SIDE_PX, 3) uint8, or floats 0..255.
+        rare: look for rare shapes, too; else they are read as what comes closest, or as nothing.
     """
     picture = np.asarray(rgb, np.float32)
     if picture.shape != (SIDE_PX, SIDE_PX, 3):
@@ -85,7 +90,7 @@ def read(rgb: np.ndarray) -> Reading:
     rest = picture - base
     found: list[Found] = []
     while len(found) < MOST:
-        best = _best(rest, base)
+        best = _best(rest, base, rare)
         if best is None:
             break
         thing, explained = best
@@ -169,18 +174,19 @@ def _background(picture: np.ndarray) -> str:
     return names[int(counts.argmax())]
 
 
-def _best(rest: np.ndarray, base: np.ndarray) -> tuple[Found, np.ndarray] | None:
+def _best(rest: np.ndarray, base: np.ndarray, rare: bool) -> tuple[Found, np.ndarray] | None:
     """The thing that explains most of what is left, and its part of the picture."""
-    bank, spectra, energies = _stamps()
+    bank, spectra, energies = _stamps(rare)
     palette = np.array(list(COLORS.values()), np.float32) - base
     strength = (palette**2).sum(axis=1)
-    maps = np.einsum("hwc,kc->khw", rest, palette)
-    padded = np.fft.rfft2(maps, s=(64, 64))
-    # correlation of every color's map with every stamp, at every place of the stamp's upper left corner
-    scores = np.fft.irfft2(padded[:, None] * np.conj(spectra)[None], s=(64, 64))[..., :SIDE_PX, :SIDE_PX]
-    gains = 2 * scores - (strength[:, None] * energies[None])[..., None, None]
-    quality = gains / (strength[:, None] * energies[None])[..., None, None]
-    gains = np.where((quality >= MIN_QUALITY) & _inside()[None], gains, -np.inf)
+    channels = fft.rfft2(rest.transpose(2, 0, 1), s=_PADDED)
+    # correlation of every channel with every stamp, at every place of the stamp's upper left corner; colors mix channels
+    found = fft.irfft2(channels[:, None] * spectra[None], s=_PADDED)[..., :SIDE_PX, :SIDE_PX]
+    scores = (palette @ found.reshape(3, -1)).reshape(len(palette), *found.shape[1:])
+    whole = (strength[:, None] * energies[None])[..., None, None]
+    gains = 2 * scores - whole
+    quality = gains / whole
+    gains = np.where((quality >= MIN_QUALITY) & _inside(rare)[None], gains, -np.inf)
     for _ in range(24):
         at = np.unravel_index(int(gains.argmax()), gains.shape)
         if not np.isfinite(gains[at]):
@@ -199,19 +205,20 @@ def _best(rest: np.ndarray, base: np.ndarray) -> tuple[Found, np.ndarray] | None
     return None
 
 
-@lru_cache(maxsize=1)
-def _stamps() -> tuple[list[tuple[str, str, int, np.ndarray]], np.ndarray, np.ndarray]:
-    """(kind, glyph, size, mask) of everything that can be drawn, their spectra and energies."""
-    bank = [(shape, "", size, stamp(shape, size)) for shape in SHAPES for size in SIZES_PX]
+@lru_cache(maxsize=2)
+def _stamps(rare: bool) -> tuple[list[tuple[str, str, int, np.ndarray]], np.ndarray, np.ndarray]:
+    """(kind, glyph, size, mask) of everything that can be drawn, their conjugate spectra, energies."""
+    shapes = [*SHAPES, *RARE] if rare else SHAPES
+    bank = [(shape, "", size, stamp(shape, size)) for shape in shapes for size in SIZES_PX]
     bank += [("glyph", glyph, 0, stamp("glyph", 0, glyph)) for glyph in GLYPHS]
-    spectra = np.stack([np.fft.rfft2(mask, s=(64, 64)) for *_, mask in bank])
-    return bank, spectra, np.array([float((mask**2).sum()) for *_, mask in bank])
+    spectra = np.stack([np.conj(fft.rfft2(mask.astype(np.float32), s=_PADDED)) for *_, mask in bank])
+    return bank, spectra, np.array([float((mask**2).sum()) for *_, mask in bank], np.float32)
 
 
-@lru_cache(maxsize=1)
-def _inside() -> np.ndarray:
+@lru_cache(maxsize=2)
+def _inside(rare: bool) -> np.ndarray:
     """(stamps, H, W) bool: corners at which a stamp lies wholly in the picture."""
-    bank, _, _ = _stamps()
+    bank, _, _ = _stamps(rare)
     found = np.zeros((len(bank), SIDE_PX, SIDE_PX), bool)
     for i, (*_, mask) in enumerate(bank):
         found[i, : SIDE_PX - mask.shape[0] + 1, : SIDE_PX - mask.shape[1] + 1] = True

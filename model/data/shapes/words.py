@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .rare import ZH_RARE
 from .reading import relations_of
 from .world import SceneSpec, Thing
 
@@ -17,6 +18,7 @@ ZH_COLORS = {
 ZH_SHAPES = {
     **{"circle": "圆形", "square": "正方形", "triangle": "三角形", "diamond": "菱形"},
     **{"cross": "十字", "ring": "圆环", "bar": "横条", "star": "五角星"},
+    **ZH_RARE,
 }
 ZH_PLACES = {(0, 0): "左上", (0, 1): "右上", (1, 0): "左下", (1, 1): "右下"}
 EN_PLACES = {(0, 0): "top left", (0, 1): "top right", (1, 0): "bottom left", (1, 1): "bottom right"}

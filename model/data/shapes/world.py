@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import xxhash
 
+from .rare import RARE
+
 #: Side of every picture, px; positions and sizes are in the same unit.
 SIDE_PX = 32
 
@@ -50,7 +52,7 @@ PLACES = {(0, 0): "top left", (0, 1): "top right", (1, 0): "bottom left", (1, 1)
 
 @dataclass(frozen=True)
 class Thing:
-    """A shape, or a glyph (`kind` "glyph", `glyph` the character), at a place of the 2 x 2 grid.
+    """A shape (of `SHAPES`, or a rare one), or a glyph (`kind` "glyph", `glyph` the character), at a place of the 2 x 2 grid.
 
     Attributes:
         size_px: side of its box; of a glyph fixed by its cells.
@@ -89,7 +91,7 @@ class SceneSpec:
         places = [(t.row, t.column) for t in self.things]
         if not 1 <= len(places) <= 4 or len(set(places)) < len(places) or not set(places) <= set(PLACES):
             raise ValueError(f"a scene holds one to four things, each at a place of its own: {places}")
-        unknown = [t for t in self.things if t.color not in COLORS or t.kind not in (*SHAPES, "glyph")]
+        unknown = [t for t in self.things if t.color not in COLORS or t.kind not in (*SHAPES, *RARE, "glyph")]
         if unknown or self.background not in BACKGROUNDS:
             raise ValueError(f"unknown color, shape or background: {unknown or self.background}")
         if places != sorted(places):
@@ -157,11 +159,11 @@ def sample_spec(rng: np.random.Generator, distribution: Distribution | None = No
 def scene_of(
     concepts: Sequence[tuple[str, str]], rng: np.random.Generator, background: str | None = None
 ) -> SceneSpec:
-    """A scene of given (color, shape or glyph) things at random places."""
+    """A scene of given (color, shape, rare shape or glyph) things at random places."""
     places = [list(PLACES)[i] for i in sorted(rng.permutation(4)[: len(concepts)])]
     made = tuple(
         Thing(kind, color, row, column, **_jitter(rng))
-        if kind in SHAPES
+        if kind in SHAPES or kind in RARE
         else Thing("glyph", color, row, column, 0, 0, 0, kind)
         for (color, kind), (row, column) in zip(concepts, places, strict=True)
     )
