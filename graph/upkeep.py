@@ -75,13 +75,23 @@ def add_concepts(graph: Graph, concepts: Sequence[NewConcept], author: Author) -
     return list(names)
 
 
-def set_weight(graph: Graph, node: int, weight: float, author: Author) -> int:
-    """Fix a concept's prior weight (>= 0) until undone; the event's id."""
+def set_weight(graph: Graph, node: int, weight: float, author: Author, evidence: str = "") -> int:
+    """Fix a concept's prior weight (>= 0) until undone; the event's id.
+
+    Args:
+        evidence: digest of what it is done for, kept with the event: see `weighed_for`.
+    """
     if not (math.isfinite(weight) and weight >= 0):
         raise GraphError(f"weight {weight} must be a finite number >= 0")
     event = {"event": "weight", "concept": reference(graph, node), "weight": weight}
-    before = float(graph.weight[node])
-    return record(graph, [{**event, "before": before}], author)[0]
+    given = {"evidence": evidence} if evidence else {}
+    return record(graph, [{**event, "before": float(graph.weight[node]), **given}], author)[0]
+
+
+def weighed_for(graph: Graph, evidence: str) -> int | None:
+    """The standing change that set a weight for this evidence, if there is one: it should count once."""
+    events = journal.standing(journal.read(graph.path / journal.CHANGES))
+    return next((e["id"] for e in events if e["event"] == "weight" and e.get("evidence") == evidence), None)
 
 
 def rename(graph: Graph, node: int, name: str, lang: str, named_by: str, author: Author) -> int:

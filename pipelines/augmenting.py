@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from zcurate.graph.mapping import ConceptMap
 from zcurate.graph.store import Graph
 
 from .registry import resolve
+from .review_tags import read_tags
 from .stages.concepts import open_graph
 from .view import open_view
 
@@ -25,9 +27,16 @@ UNMAPPED = "_tables/unmapped"
 
 
 def augment_graph(
-    url: str, graph_path: str, author: str, min_samples: int, encoder: str, under: str | None, dry_run: bool
+    url: str,
+    graph_path: str,
+    author: str,
+    min_samples: int,
+    encoder: str,
+    under: str | None,
+    dry_run: bool,
+    tags_file: Path | None = None,
 ) -> dict[str, Any]:
-    """Cluster the unmapped tags of a dataset's last balance run and attach them to a graph.
+    """Cluster the unmapped tags of a dataset's last balance run, or of a file, and attach them to a graph.
 
     Tags that the graph knows by now are passed over, so that running it twice adds nothing, and running it after more data
     adds what is new.
@@ -35,14 +44,18 @@ def augment_graph(
     Args:
         min_samples: rarer tags are left out. encoder: model string of an encoder with a text tower, or `ngrams`.
         under: concept that becomes the parent of the new roots.
+        tags_file: lines of `tag <tab> samples`, e.g. of `zcurate review-apply --graph`, in place of the dataset's list.
 
     Raises:
         DatasetError: the dataset has no such list. ConfigError: an encoder without texts, an unknown concept.
     """
-    dataset = open_view(url).dataset
     graph = open_graph(graph_path, "--graph")
     names = ConceptMap(graph)
-    listed = [r for r in _unmapped(dataset, graph, url).to_pylist() if r["samples"] >= min_samples]
+    if tags_file is not None:
+        given = [{"tag": tag, "samples": samples} for tag, samples in read_tags(tags_file)]
+    else:
+        given = _unmapped(open_view(url).dataset, graph, url).to_pylist()
+    listed = [r for r in given if r["samples"] >= min_samples]
     rows = [r for r in listed if not names.candidates(r["tag"])]
     tags = [r["tag"] for r in rows]
     tree = build_tree(
@@ -54,7 +67,7 @@ def augment_graph(
         return facts
     try:
         parent = graph.resolve(under) if under else None
-        who = Author(author, f"unmapped tags of {url}, by {encoder}")
+        who = Author(author, f"unmapped tags of {tags_file or url}, by {encoder}")
         return {**facts, "attached": len(attach(graph, tree, who, parent))}
     except GraphError as e:
         raise ConfigError(str(e)) from e

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from zcurate.captioner.chat import ChatError
+from zcurate.captioner.vlm.adapters import AdapterError, read_adapter, split_adapter
+from zcurate.captioner.vlm.address import AddressError
 from zcurate.curation.errors import ConfigError
 
 from . import registry
@@ -26,7 +28,7 @@ def check_chats(recipe: Recipe) -> tuple[list[str], list[str]]:
                 warnings += loop.run(_check_server(registry.resolve("vlm", model)))
             else:
                 warnings += _check_local(model)
-        except (ChatError, ConfigError) as e:
+        except (ChatError, ConfigError, AdapterError, AddressError) as e:
             missing.append(f"{model.partition(':')[0]}: {e}")
     return missing, warnings
 
@@ -64,8 +66,8 @@ async def _check_server(chat: Any) -> list[str]:
 
 
 def _check_local(model: str) -> list[str]:
-    name = model.partition(":")[2]
-    for package in ("torch", "transformers"):
+    name, adapter = split_adapter(model.partition(":")[2])
+    for package in ("torch", "transformers", *(("peft",) if adapter else ())):
         if find_spec(package) is None:
             raise ConfigError(f"{name} needs {package}: pip install {package}")
     folder = Path(name).expanduser()
@@ -74,6 +76,12 @@ def _check_local(model: str) -> list[str]:
             raise ConfigError(f"{folder} has no config.json with *.safetensors beside it")
     elif name.startswith((".", "/", "~")):
         raise ConfigError(f"{folder} is no directory")
+    warnings = []
+    if adapter is not None:
+        made_for = read_adapter(adapter).record.get("base")
+        base = registry.identity(f"transformers:{name}")
+        if made_for not in (None, base):
+            warnings.append(f"{adapter} was trained on another base ({made_for}) than {name} ({base})")
     if not Path("/dev/nvidia0").exists():
-        return [f"{model}: no GPU here; expect minutes per picture"]
-    return []
+        warnings.append(f"{model}: no GPU here; expect minutes per picture")
+    return warnings

@@ -7,23 +7,25 @@ that are there not asked again.
 
 from __future__ import annotations
 
-import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zcurate.curation.active.causes import confusion_told
 from zcurate.curation.active.choosing import Choice, Concept, choose
-from zcurate.curation.active.confidence import wilson
+from zcurate.curation.active.comparing import Comparison
 from zcurate.curation.active.ranking import Finding, ranked
-from zcurate.curation.active.testing import Plan, Tally
+from zcurate.curation.active.testing import FAILS, Plan, Tally
 from zcurate.curation.errors import ConfigError, ZcurateError
 
 from .build import BuildOptions, build
 from .concept_lists import graph_concepts, named, read_concepts, with_parts
 from .diagnosis_evidence import TrainingData, explained
+from .diagnosis_record import about, compared_with, earlier_concepts, note_run, write
 from .probe_pictures import Probes
 from .recipe import build_recipe
 from .view import open_view
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from .generators import GeneratorEngine
 
 JUDGE = "judge"
-_JUDGED = ("prompt", "concept", "elements", "passes", "literal", "unscored")
+_JUDGED = ("prompt", "concept", "elements", "passes", "literal", "unscored", "tokens_in", "tokens_out")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Options:
         judge: settings of the stage `judge`.
         budget: pictures at most, over all runs; None for `plan.most` of each concept.
         max_spend: USD that pictures of a paid generator may cost; needed for those.
+        against: folder of an earlier diagnosis: its concepts are tested again, and what changed is told.
     """
 
     generator: str
@@ -65,6 +68,7 @@ class Options:
     seed: int = 0
     batch: int = 4
     max_spend: float | None = None
+    against: Path | None = None
     engine: str = "ray"
     address: str | None = None
 
@@ -85,6 +89,8 @@ class Diagnosis:
         findings: concepts, worst first; of `folder:` without probes, elements of the prompts.
         kinds: kind of element -> (satisfied, scored, unscored).
         pictures, unscored, errors: pictures judged; of them not told; and those that could not be read.
+        tokens_in, tokens_out: of the model that looked, over all pictures.
+        about: settings, JSON-able. comparison: with an earlier diagnosis.
     """
 
     findings: tuple[Finding, ...]
@@ -92,15 +98,22 @@ class Diagnosis:
     pictures: int
     unscored: int
     errors: int
+    tokens_in: int = 0
+    tokens_out: int = 0
+    about: Mapping[str, Any] = field(default_factory=dict)
+    comparison: Comparison | None = None
 
 
 def diagnose(o: Options, say: Callable[[str], None] = lambda text: None) -> Diagnosis:
-    """Probe, judge, explain, write the report.
+    """Probe, judge, explain, write the report, and note the run in `cycles.jsonl`.
 
     Raises:
         ConfigError: wrong options, a paid generator without `max_spend`, or no concept to test.
         ZcurateError: the judge stage did not finish.
     """
+    started, before = time.monotonic(), _drawn(o)
+    if o.against:
+        earlier_concepts(o.against)  # says what is wrong with it before anything is drawn
     prefix, _, argument = o.generator.partition(":")
     if prefix == "folder":
         if not Path(argument).expanduser().is_dir():
@@ -116,9 +129,21 @@ def diagnose(o: Options, say: Callable[[str], None] = lambda text: None) -> Diag
         len(judged),
         sum(j.row["passes"] is None for j in judged),
         _errors(o),
+        *(sum(j.row[c] or 0 for j in judged) for c in ("tokens_in", "tokens_out")),
+        about(o),
     )
+    if o.against:
+        diagnosis = replace(diagnosis, comparison=compared_with(o.against, diagnosis))
     write(diagnosis, o)
+    drawn = _drawn(o) - before
+    price = _price() if o.generator.startswith("dashscope:") else None
+    note_run(diagnosis, o, drawn, time.monotonic() - started, price)
     return diagnosis
+
+
+def _drawn(o: Options) -> int:
+    """Pictures that lie there."""
+    return sum(1 for _ in (o.out / "pictures").rglob("*.png"))
 
 
 def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
@@ -131,6 +156,16 @@ def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
         tallies = _tallies(concepts, judged)
         left = None if o.budget is None else max(0, o.budget - len(judged))
         wanted = o.plan.next_round(tallies, left)
+        literal = _literal(judged)
+        if not wanted and o.dataset:
+            doubtful = {
+                c.name
+                for c in concepts
+                if c.parts
+                and o.plan.status(tallies[c.name]) == FAILS
+                and not confusion_told(literal.get(c.name, ()))
+            }
+            wanted = o.plan.more_of({n: t for n, t in tallies.items() if n in doubtful}, left)
         drawn = sum(t.drawn for t in tallies.values())
         say(f"{drawn} pictures judged, {len(wanted)} of {len(concepts)} concepts need more")
         if not wanted:
@@ -143,12 +178,17 @@ def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
     found = ranked(concepts, tallies, o.plan, weights)
     found = [replace(f, pictures=tuple(_failing(f.concept.name, judged))) for f in found]
     if o.dataset:
-        literal: dict[str, list[bool]] = {}
-        for one in judged:
-            if one.row["literal"] is not None:
-                literal.setdefault(one.row["concept"], []).append(one.row["literal"])
         judging = _claims_judging(o) if o.judge.get("verifier") or o.judge.get("engine") else None
-        found = explained(found, TrainingData(o.dataset), literal, o.out / "claimed", judging)
+        found = explained(found, TrainingData(o.dataset, list(by_name)), literal, o.out / "claimed", judging)
+    return found
+
+
+def _literal(judged: Sequence[Judged]) -> dict[str, list[bool]]:
+    """Concept -> of its failing pictures, whether each shows the parts of its name."""
+    found: dict[str, list[bool]] = {}
+    for one in judged:
+        if one.row["literal"] is not None:
+            found.setdefault(one.row["concept"], []).append(one.row["literal"])
     return found
 
 
@@ -162,6 +202,9 @@ def _claims_judging(o: Options) -> Callable[[Path], Mapping[str, bool | None]]:
 
 def _concepts(o: Options) -> list[Concept]:
     known = read_concepts(o.file) if o.file else graph_concepts(o.graph) if o.graph else []
+    again = earlier_concepts(o.against) if o.against else []
+    there = {c.name for c in known}
+    known += [c for c in again if c.name not in there]
     missing = [n for n in o.names if n not in {c.name for c in known}]
     if missing and o.graph and not o.file:
         raise ConfigError(
@@ -169,10 +212,13 @@ def _concepts(o: Options) -> list[Concept]:
         )
     known = with_parts([*known, *named(missing)])
     if not known:
-        raise ConfigError("no concept to test: give --concept NAME, --concepts FILE or --graph DIR")
+        raise ConfigError(
+            "no concept to test: give --concept NAME, --concepts FILE, --graph DIR or --against DIR"
+        )
     if o.dataset:
-        known = TrainingData(o.dataset).counted(known)
-    chosen = known if o.file or not o.graph else [c.concept for c in choose(known, o.choice, o.names)]
+        known = TrainingData(o.dataset, [c.name for c in known]).counted(known)
+    first = dict.fromkeys([*o.names, *(c.name for c in again)])
+    chosen = known if o.file or not o.graph else [c.concept for c in choose(known, o.choice, first)]
     # Whether a name is taken apart can only be told beside its parts by themselves.
     names, of = {c.name for c in chosen}, {c.name.casefold(): c for c in known}
     parts = dict.fromkeys(p for c in chosen for p in c.parts if p not in names)
@@ -183,10 +229,9 @@ def _opened(o: Options, concepts: int, say: Callable[[str], None]) -> GeneratorE
     from .registry import resolve
 
     if o.generator.startswith("dashscope:"):
-        from zcurate.model.api.dashscope import PRICES_USD
-        from zcurate.model.api.generator import DEFAULT_REGION, REGION_VARIABLE, SPEND_VARIABLE
+        from zcurate.model.api.generator import SPEND_VARIABLE
 
-        price = PRICES_USD[os.environ.get(REGION_VARIABLE, DEFAULT_REGION)][0]
+        price = _price()
         most = min(o.budget or concepts * o.plan.most, concepts * o.plan.most)
         quote = f"{price * concepts * o.plan.least:.2f} to {price * most:.2f} USD"
         if o.max_spend is None:
@@ -196,6 +241,14 @@ def _opened(o: Options, concepts: int, say: Callable[[str], None]) -> GeneratorE
         say(f"pictures will cost {quote} (list price); at most {o.max_spend:g} USD are spent")
         os.environ[SPEND_VARIABLE] = str(o.max_spend)
     return resolve("generator", o.generator)
+
+
+def _price() -> float:
+    """USD of one picture of the paid generator, list price."""
+    from zcurate.model.api.dashscope import PRICES_USD
+    from zcurate.model.api.generator import DEFAULT_REGION, REGION_VARIABLE
+
+    return PRICES_USD[os.environ.get(REGION_VARIABLE, DEFAULT_REGION)][0]
 
 
 def _judged(o: Options, folder: Path) -> list[Judged]:
@@ -299,33 +352,3 @@ def _by_kind(judged: Sequence[Judged]) -> dict[str, tuple[int, int, int]]:
             (none if e["satisfied"] is None else yes if e["satisfied"] else no)[e["kind"]] += 1
     kinds = sorted({*yes, *no, *none})
     return {k: (yes[k], yes[k] + no[k], none[k]) for k in kinds}
-
-
-def write(diagnosis: Diagnosis, o: Options) -> Path:
-    """diagnosis.json and diagnosis.html; returns the page's path."""
-    from .report.diagnosis import render_diagnosis
-
-    o.out.mkdir(parents=True, exist_ok=True)
-    (o.out / "diagnosis.json").write_text(
-        json.dumps(plain(diagnosis), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-    )
-    prefix, _, argument = o.generator.partition(":")
-    folder = Path(argument).expanduser() if prefix == "folder" else o.out / "pictures"
-    page = o.out / "diagnosis.html"
-    page.write_text(render_diagnosis(diagnosis, o.generator, folder), encoding="utf-8")
-    return page
-
-
-def plain(diagnosis: Diagnosis) -> dict[str, Any]:
-    """JSON-able."""
-    kinds = {
-        kind: {"satisfied": yes, "scored": scored, "unscored": none, "interval": wilson(yes, scored)}
-        for kind, (yes, scored, none) in diagnosis.kinds.items()
-    }
-    return {
-        "pictures": diagnosis.pictures,
-        "unscored": diagnosis.unscored,
-        "errors": diagnosis.errors,
-        "kinds": kinds,
-        "findings": [asdict(f) | {"rate": f.tally.rate} for f in diagnosis.findings],
-    }

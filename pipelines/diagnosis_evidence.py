@@ -15,8 +15,9 @@ import numpy as np
 
 from zcurate.curation.active.causes import BAD_DATA, Evidence, Rules, cause_of
 from zcurate.curation.active.choosing import Concept
-from zcurate.curation.active.prompting import naming
+from zcurate.curation.active.mentions import Mentions
 from zcurate.curation.active.ranking import Finding
+from zcurate.curation.active.review.overlay import corrected, read_corrections
 from zcurate.curation.active.testing import FAILS, PASSES
 from zcurate.curation.errors import SampleError
 from zcurate.curation.store import read_sources
@@ -36,7 +37,8 @@ _PLACE = ("source", "uri", "container", "member", "offset", "length")
 _TEXTS = ("samples.text", "captions.en_tags", "captions.zh_tags", "captions.en_short", "captions.zh_short")
 #: As search calls a sample of low quality; see `search_batch.LOW_QUALITY`.
 _QUALITY = {"quality.blur": 0.8, "quality.noise": 0.8, "quality.jpeg_artifacts": 0.8}
-_WEIGHT = "weights.keep_probability"
+#: Mean 1; with a sampling plan, the first stage's keep probability over its mean.
+_WEIGHT = "weights.weight"
 
 
 @dataclass
@@ -48,10 +50,14 @@ class _Row:
 
 
 class TrainingData:
-    """The kept samples of a dataset, as far as they say what they show."""
+    """The kept samples of a dataset, as far as they say what they show.
 
-    def __init__(self, url: str):
-        self.url = url
+    Args:
+        names: of all concepts, so that a name put together from others is told from them: see `Mentions`.
+    """
+
+    def __init__(self, url: str, names: Sequence[str] = ()):
+        self.url, self._names = url, tuple(names)
 
     @cached_property
     def view(self) -> View:
@@ -63,23 +69,24 @@ class TrainingData:
         present = [
             c for c in (*_TEXTS, *_QUALITY, _WEIGHT) if c.startswith("samples.") or view.has(c.split(".")[0])
         ]
-        found = []
+        found, corrections = [], read_corrections(view.dataset).samples
         for _, table in view.selected(present):
-            for row in table.select(["sample_id", *present]).to_pylist():
-                found.append(_Row(row["sample_id"], _text(row), _low(row), _weight(row)))
+            table = corrected(table.select(["sample_id", *present]), corrections, "captions.")
+            for row in table.to_pylist():
+                found.append(_Row(row["sample_id"], _text(row), _low(row), row.get(_WEIGHT)))
         return found
 
     def counted(self, concepts: Sequence[Concept]) -> list[Concept]:
         """Concepts with the number of their samples."""
         return [replace(c, samples=len(self.claiming(c))) for c in concepts]
 
+    @cached_property
+    def mentions(self) -> Mentions:
+        return Mentions((r.text for r in self.rows), self._names)
+
     def claiming(self, concept: Concept) -> list[int]:
         """Rows whose texts name the concept."""
-        if not hasattr(self, "_by_text"):
-            self._by_text: dict[str, list[int]] = {}
-            for i, row in enumerate(self.rows):
-                self._by_text.setdefault(row.text, []).append(i)
-        return sorted(i for text in naming(concept, self._by_text) for i in self._by_text[text])
+        return self.mentions.of(concept)
 
     def write(self, concept: Concept, rows: Sequence[int], folder: Path) -> dict[str, bytes]:
         """Original bytes of samples, each with the concept as what it is to be judged by. Returns file -> sample id."""
@@ -183,7 +190,8 @@ def explained(
             parts_pass=all(p in passes for p in concept.parts) if concept.parts else None,
         )
         ids = tuple(data.rows[i].sample_id.hex() for i in spread(rows, NEIGHBORS))
-        out.append(replace(finding, cause=cause_of(evidence, Rules()), neighbors=ids))
+        cause = cause_of(evidence, Rules())
+        out.append(replace(finding, cause=cause, neighbors=ids, evidence=evidence))
     if judging:
         _list_wrong(data, [f.concept for f in out if f.cause and f.cause.name == BAD_DATA], folder, judging)
     return out
@@ -244,11 +252,3 @@ def _text(row: dict[str, Any]) -> str:
 def _low(row: dict[str, Any]) -> bool | None:
     values = [(row[c], limit) for c, limit in _QUALITY.items() if row.get(c) is not None]
     return any(v > limit for v, limit in values) if values else None
-
-
-def _weight(row: dict[str, Any]) -> float | None:
-    """Keep probability of the first stage of the sampling plan."""
-    value = row.get(_WEIGHT)
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return None if value is None else float(value)

@@ -181,7 +181,7 @@ def funnel_of(view: View) -> tuple[tuple[tuple[str, int], ...], dict[str, int]]:
     columns = ["profile._status"] if view.plan.path("profile") else []
     rules = [g for g in RULE_STAGES.values() if view.plan.path(g)]
     columns += [f"{g}.reasons" for g in rules]
-    for _, table in view.tables(columns):
+    for shard, table in view.tables(columns):
         mask = table.column("live").to_numpy().copy()
         counts["ingested"] += int(mask.sum())
         if columns[:1] == ["profile._status"]:
@@ -193,4 +193,7 @@ def funnel_of(view: View) -> tuple[tuple[tuple[str, int], ...], dict[str, int]]:
                     reasons.update(names or ())
             mask &= table.column(f"keep:{group}").to_numpy()
             counts[step_name(group)] += int(mask.sum())
+        if not view.decisions:  # which would have left out what people dropped
+            mask[list(view.selection.bases[shard].dropped)] = False
+            counts["not pruned"] += int(mask.sum())
     return tuple(counts.items()), dict(reasons.most_common())

@@ -117,12 +117,17 @@ def split_model(role: str, model: str) -> tuple[str, str]:
 def identity(model: str, revision: str | None = None) -> str:
     """What a model string stands for, as it enters fingerprints.
 
-    A local file or directory: a digest of its files' contents. A package's bundled model: the
+    A local file or directory: a digest of its files' contents; a LoRA adapter behind a model adds its version and
+    digest, so that the same base with another adapter is another model. A package's bundled model: the
     package's version, and ours of what is done around it. A hub id, or the model a server is asked for (wherever the server is): its
     name and the `revision` the recipe gives, marked unverified, because nothing here can check
     what a server serves.
     """
     prefix, _, argument = model.partition(":")
+    if prefix == "transformers" and "+" in argument:
+        base, adapter = _with_adapter(argument)
+        if adapter is not None:
+            return f"{identity(f'{prefix}:{base}', revision)}+{adapter}"
     if argument and Path(argument).expanduser().exists():
         return f"{prefix}:sha256:{_tree_digest(str(Path(argument).expanduser().resolve()))}"
     if argument:
@@ -145,6 +150,18 @@ def identity(model: str, revision: str | None = None) -> str:
 
         return f"embedded:{EmbeddedEncoder.version}:sha256:{_tree_digest(str(WEIGHTS_FILE))}"
     return model
+
+
+def _with_adapter(argument: str) -> tuple[str, str | None]:
+    """(model, identity of its adapter). Raises ConfigError for an adapter that cannot be used."""
+    from zcurate.captioner.vlm.adapters import AdapterError, read_adapter, split_adapter
+    from zcurate.captioner.vlm.address import AddressError
+
+    try:
+        base, adapter = split_adapter(argument)
+        return base, None if adapter is None else read_adapter(adapter).identity
+    except (AdapterError, AddressError) as e:
+        raise ConfigError(f"vlm engine 'transformers': {e}") from e
 
 
 def _tree_digest(path: str) -> str:

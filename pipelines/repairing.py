@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,12 +19,14 @@ import xxhash
 
 from zcurate.curation.active.causes import ACTIONS
 from zcurate.curation.active.choosing import Concept
+from zcurate.curation.active.prompting import naming
 from zcurate.curation.errors import ConfigError, DatasetError, SampleError
 from zcurate.curation.store import read_sources
 
 from .build import BuildOptions, ingest_source
 from .build import build as run_build
 from .context import StageContext
+from .cycles import findings, note
 from .diagnosing import Judged, judged_pictures
 from .diagnosis_evidence import TrainingData
 from .probe_pictures import slug
@@ -35,10 +36,12 @@ from .searching import Searcher, open_search
 
 #: Ranks are fused as 1 / (this + rank), after Cormack et al. 2009.
 _RRF = 60.0
+#: Probability of being made by a model from which a candidate is refused, where the pool has scores.
+MOST_AI = 0.9
 #: Good examples whose look-alikes are searched, per concept.
 EXAMPLES = 5
 _PLACE = ("source", "uri", "container", "member", "offset", "length", "origin", "text", "metadata", "license")
-REASONS = ("made_by_model", "already_there", "not_shown", "cannot_tell", "unreadable", "enough")
+REASONS = ("made_by_model", "already_there", "copy", "not_shown", "cannot_tell", "unreadable", "enough")
 
 
 @dataclass(frozen=True)
@@ -142,13 +145,7 @@ def _concepts(o: Options) -> list[Concept]:
 
 
 def _findings(o: Options) -> list[dict[str, Any]]:
-    path = o.diagnosis / "diagnosis.json" if o.diagnosis else None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["findings"] if path else []
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise ConfigError(
-            f"{path}: no diagnosis ({e}); make one: zcurate diagnose GENERATOR --out {o.diagnosis}"
-        ) from e
+    return findings(o.diagnosis) if o.diagnosis else []
 
 
 def _causes(o: Options, concepts: Sequence[Concept]) -> list[tuple[Concept, str]]:
@@ -188,14 +185,15 @@ def _write_candidates(
 ) -> None:
     """Original bytes of what may be looked at, with the concept as the prompt to be judged by."""
     rows = pool.rows.take([pool.rows.number_of(bytes.fromhex(c.sample_id)) for c in candidates], [
-        *(f"samples.{c}" for c in _PLACE), *pool.rows.present(["metadata.ai_declared"])
+        *(f"samples.{c}" for c in _PLACE), *pool.rows.present(["metadata.ai_declared", "scores.ai_generated"])
     ])  # fmt: skip
     blobs = StageContext(sources=read_sources(pool.view.dataset)).blobs()
     where = folder / slug(concept.name)
     where.mkdir(parents=True, exist_ok=True)
+    seen: set[bytes] = set()
     for candidate in candidates:
         row = rows[pool.rows.number_of(bytes.fromhex(candidate.sample_id))]
-        if row["samples.origin"] == "model" or row.get("metadata.ai_declared"):
+        if _made(row):
             candidate.refused = "made_by_model"
             continue
         try:
@@ -203,9 +201,11 @@ def _write_candidates(
         except SampleError:
             candidate.refused = "unreadable"
             continue
-        if xxhash.xxh3_128_digest(data) in present:
-            candidate.refused = "already_there"
+        content = xxhash.xxh3_128_digest(data)
+        if content in present or content in seen:
+            candidate.refused = "already_there" if content in present else "copy"
             continue
+        seen.add(content)
         suffix = Path(row["samples.member"] or row["samples.uri"]).suffix.lower() or ".img"
         candidate.file = f"{slug(concept.name)}/{candidate.sample_id}{suffix}"
         provenance = {
@@ -213,7 +213,7 @@ def _write_candidates(
             "license": row["samples.license"], "source": row["samples.source"],
         }  # fmt: skip
         sidecar = {
-            "prompt": concept.name, "concept": concept.name, "caption": row["samples.text"],
+            "prompt": concept.name, "concept": concept.name, "caption": _text(concept, row["samples.text"]),
             "keywords": [concept.name, *concept.aliases], "provenance": provenance,
         }  # fmt: skip
         for path, content in (
@@ -227,6 +227,20 @@ def _write_candidates(
                 part = path.with_name(f".{path.name}.part")
                 part.write_bytes(content)
                 os.replace(part, path)
+
+
+def _made(row: Mapping[str, Any]) -> bool:
+    """Whether a model made it: by where it comes from, by what the file declares, or by the pool's scores."""
+    return (
+        row["samples.origin"] == "model"
+        or bool(row.get("metadata.ai_declared"))
+        or (row.get("scores.ai_generated") or 0.0) > MOST_AI
+    )
+
+
+def _text(concept: Concept, text: str | None) -> str:
+    """What came with the picture; where that does not name the concept, which was then found by its look, the name."""
+    return text if text and naming(concept, [text]) else concept.name
 
 
 def _decided(
@@ -293,7 +307,9 @@ def _apply(added: int, o: Options) -> str:
         )
     name = f"augment-{slug(str(o.out.resolve()))[-8:]}"
     ingest_source(o.dataset, SourceConfig(root=str(o.out / "added"), name=name, kind="folder"), None)
-    recipe = build_recipe({**record.recipe, "params": {}, "sources": [], "export": []}, "zcurate augment")
+    # The dataset may have been moved, or copied, since its recipe was run.
+    changes = {"dataset": o.dataset, "params": {}, "sources": [], "export": []}
+    recipe = build_recipe({**record.recipe, **changes}, "zcurate augment")
     run_build(
         recipe,
         BuildOptions(o.engine, o.address, ingest=False, export=False, quiet=True, max_quarantined=1.0),
@@ -305,9 +321,8 @@ def _apply(added: int, o: Options) -> str:
 def _record(repaired: Sequence[Repaired], source: str | None, o: Options) -> None:
     """One line per run in cycles.jsonl: what was found, done and added."""
     line = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "author": o.author, "action": "augment",
+        "author": o.author, "action": "augment",
         "diagnosis": str(o.diagnosis) if o.diagnosis else None, "pool": o.pool, "dataset": o.dataset,
         "source": source, "concepts": [asdict(r) | {"accepted": len(r.accepted)} for r in repaired],
     }  # fmt: skip
-    with open(o.out / "cycles.jsonl", "a", encoding="utf-8") as f:
-        f.write(json.dumps(line, ensure_ascii=False) + "\n")
+    note(o.out, line)

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from zcurate.captioner.elements import elements
-from zcurate.curation.active.review.routing import lettering_agreement, queue_rank
+from zcurate.curation.active.review.routing import (
+    BALANCED,
+    Routing,
+    chosen_rank,
+    lettering_agreement,
+    queue_rank,
+)
 from zcurate.curation.active.review.tasks import CAPTION, FIELDS, PAIR, Element, Picture, Task, is_list
+from zcurate.curation.active.reward.claims import worded
 from zcurate.curation.edits.checks import ACCEPT
 from zcurate.curation.errors import DatasetError
 
 from .edit_tables import PairSet, pair_sets
 from .view import View
 
+if TYPE_CHECKING:
+    from .review_reward import Guesses
+
 #: More elements than a person reads at a glance.
 MAX_ELEMENTS = 16
 _SCORES = ("aesthetic", "ai_generated", "text_image", "nsfw")
 _PAIR_SCORES = ("changed_share", "outside_psnr_db", "outside_ssim", "shift_px")
 _MAX_CHARS, _MAX_CONCEPTS, _MAX_LINES = 2000, 12, 30
+_CAPTIONS = ("long", "medium", "short")
+_ROWS = 1000
 #: What is asked about every edit pair.
 _PAIR_ELEMENTS = (
     Element("instruction", "the change is what the instruction says", "instruction"),
@@ -28,7 +41,23 @@ _PAIR_ELEMENTS = (
 )
 
 
-def caption_tasks(view: View, seed: int = 0) -> Iterator[Task]:
+@dataclass(frozen=True)
+class Choosing:
+    """How the queue is ordered.
+
+    Attributes:
+        order: of `routing.ORDERS`. seed: of the random part.
+        guesses: of a reward model; None: `order` is `balanced`, whatever it says.
+        routing: which tasks are random checks, see `chosen_rank`.
+    """
+
+    order: str = BALANCED
+    seed: int = 0
+    guesses: Guesses | None = None
+    routing: Routing = field(default_factory=Routing)
+
+
+def caption_tasks(view: View, choosing: Choosing | None = None) -> Iterator[Task]:
     """A task per selected row that has captions.
 
     The queue's order is a random sample by the weights of the `balance` stage, where there is one: whoever stops early
@@ -37,6 +66,7 @@ def caption_tasks(view: View, seed: int = 0) -> Iterator[Task]:
     Raises:
         DatasetError: the dataset has no captions.
     """
+    choosing = choosing or Choosing()
     if not view.has("captions"):
         raise DatasetError(
             f"{view.dataset.storage.url}: no captions to review; build it with 'caption' among the stages"
@@ -48,10 +78,27 @@ def caption_tasks(view: View, seed: int = 0) -> Iterator[Task]:
     ]
     optional = ["ocr.lines", "concepts.concepts", "weights.weight", *(f"scores.{s}" for s in _SCORES)]
     columns += [c for c in optional if _is_there(view, c)]
+    columns += choosing.guesses.columns if choosing.guesses else ()
     counts = _concept_counts(view) if "concepts.concepts" in columns else {}
     for _, table in view.selected(columns):
-        for row in table.to_pylist():
-            yield _caption_task(row, counts, seed)
+        for batch in table.to_batches(_ROWS):
+            yield from _tasks_of(batch.to_pylist(), counts, choosing)
+
+
+def _tasks_of(rows: list[dict[str, Any]], counts: Mapping[str, int], choosing: Choosing) -> Iterator[Task]:
+    tasks = [_caption_task(row, counts) for row in rows]
+    guesses: Sequence[dict[str, Any] | None] = [None] * len(rows)
+    if choosing.guesses:
+        guesses = choosing.guesses.of(
+            rows, [_claimed(t.fields, _kinds(r)) for t, r in zip(tasks, rows, strict=True)]
+        )
+    for row, task, guess in zip(rows, tasks, guesses, strict=True):
+        weight = row.get("weights.weight")
+        uncertainty = guess and guess["uncertainty"]
+        order = choosing.order if choosing.guesses else BALANCED
+        place = (1.0 if weight is None else weight, order, uncertainty, choosing.routing, choosing.seed)
+        context = {**task.context, **({"reward": guess} if guess else {})}
+        yield replace(task, context=context, rank=chosen_rank(task, *place))
 
 
 def _is_there(view: View, column: str) -> bool:
@@ -67,7 +114,7 @@ def _concept_counts(view: View) -> Counter[str]:
     return counts
 
 
-def _caption_task(row: Mapping[str, Any], counts: Mapping[str, int], seed: int) -> Task:
+def _caption_task(row: Mapping[str, Any], counts: Mapping[str, int]) -> Task:
     subject = row["sample_id"].hex()
     fields = {}
     for name in FIELDS[CAPTION]:
@@ -77,7 +124,6 @@ def _caption_task(row: Mapping[str, Any], counts: Mapping[str, int], seed: int) 
     concepts = row.get("concepts.concepts") or []
     read = [line["text"] for line in row.get("ocr.lines") or ()]
     claimed = row["captions.ocr"]
-    weight = row.get("weights.weight")
     content_id = row["profile.content_id"].hex() if row["profile.content_id"] else ""
     context = {
         **{n: row[f"samples.{n}"] or "" for n in ("source", "key", "uri", "origin")},
@@ -101,31 +147,42 @@ def _caption_task(row: Mapping[str, Any], counts: Mapping[str, int], seed: int) 
         subject,
         (picture,),
         fields,
-        claims(fields, ("short",) if row["captions.placeholder"] else ("long", "medium", "short")),
+        claims(fields, _kinds(row)),
         row["captions.model"] or row["captions.engine"] or "",
         context,
-        queue_rank(subject, 1.0 if weight is None else weight, seed),
     )
 
 
-def claims(
-    fields: Mapping[str, Any], kinds: Sequence[str] = ("long", "medium", "short")
-) -> tuple[Element, ...]:
-    """What the captions claim, one by one: of the fullest one whose claims are few enough to be looked through.
+def _kinds(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Captions that are looked into for claims; a template's longer ones are measurements in words."""
+    return ("short",) if row["captions.placeholder"] else _CAPTIONS
 
-    A template's longer captions are measurements in words, so of those the short one is taken.
-    """
-    found: tuple[Any, ...] = ()
+
+def claims(fields: Mapping[str, Any], kinds: Sequence[str] = _CAPTIONS) -> tuple[Element, ...]:
+    """What the captions claim, one by one: of the fullest one whose claims are few enough to be looked through."""
+    text = _claimed(fields, kinds)
+    found = elements(text).elements if text else ()
+    kept = found[:MAX_ELEMENTS]  # parents come first, so none is lost
+    return tuple(
+        Element(
+            *(e.id, f"no {e.text}" if e.negated else e.text, e.kind, e.parents), worded(e, found), e.negated
+        )
+        for e in kept
+    )
+
+
+def _claimed(fields: Mapping[str, Any], kinds: Sequence[str]) -> str | None:
+    """The caption whose claims are shown; None where no rule reads any."""
+    chosen, many = None, 0
     for language in ("en", "zh"):
         for kind in kinds:
             text = fields.get(f"{language}_{kind}")
-            here = elements(text).elements if text else ()
-            if here and (not found or len(here) <= MAX_ELEMENTS < len(found)):
-                found = here
-        if found:
+            here = len(elements(text).elements) if text else 0
+            if here and (chosen is None or here <= MAX_ELEMENTS < many):
+                chosen, many = text, here
+        if chosen:
             break
-    kept = found[:MAX_ELEMENTS]  # parents come first, so none is lost
-    return tuple(Element(e.id, f"no {e.text}" if e.negated else e.text, e.kind, e.parents) for e in kept)
+    return chosen
 
 
 def pair_tasks(url: str, seed: int = 0) -> Iterator[Task]:

@@ -6,15 +6,15 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zcurate.curation.active.review import agreement, labelstudio
 from zcurate.curation.active.review.decisions import ReviewLog, now_text
 from zcurate.curation.active.review.exporting import export_parquet
 from zcurate.curation.active.review.overlay import Applied, apply_decisions, forget_corrections
-from zcurate.curation.active.review.routing import Routing, apply_routing
+from zcurate.curation.active.review.routing import BALANCED, ORDERS, Routing, apply_routing
 from zcurate.curation.active.review.states import AI, FAIL, PASS, Decision
 from zcurate.curation.active.review.tasks import CAPTION, PAIR, Task
 from zcurate.curation.errors import ConfigError, DatasetError, MissingDependencyError
@@ -23,9 +23,12 @@ from zcurate.curation.store.digest import json_digest
 from zcurate.curation.store.overlay import read_overlay
 
 from .edit_tables import pair_sets
-from .view import View, open_view
+from .view import open_view
 
-FOLDER, LOG_NAME, KEY_NAME = "_review", "decisions.sqlite", "key"
+if TYPE_CHECKING:
+    from .conversations import ConversationOptions
+
+FOLDER, LOG_NAME, KEY_NAME, TAGS_NAME = "_review", "decisions.sqlite", "key", "unknown_tags.tsv"
 KINDS = {"all": (CAPTION, PAIR), "captions": (CAPTION,), "pairs": (PAIR,)}
 MAX_FILE_BYTES = 1 << 30
 
@@ -37,7 +40,8 @@ class ReviewOptions:
     Attributes:
         log: file of decisions; None: in the dataset's folder.
         what: of KINDS. rule: acceptance rule. reviewer: name that the first page suggests.
-        show_ai: show AI verdicts before people give theirs. allowed_hosts: names in the Host header.
+        show_ai: show AI verdicts and guesses before people give theirs. allowed_hosts: names in the Host header.
+        reward: file of `zcurate train-reward`, whose guesses are kept with the tasks. order: of `routing.ORDERS`.
     """
 
     log: Path | None = None
@@ -51,6 +55,8 @@ class ReviewOptions:
     show_ai: bool = False
     lease_s: float = 600.0
     seed: int = 0
+    reward: Path | None = None
+    order: str = BALANCED
 
 
 def log_path(url: str, log: Path | None) -> Path:
@@ -73,31 +79,48 @@ def opened_log(url: str, log: Path | None) -> Iterator[ReviewLog]:
         yield found
 
 
-def all_tasks(url: str, what: str, seed: int) -> tuple[View | None, Iterator[Task]]:
-    """Tasks of a dataset. Raises ConfigError, DatasetError: there is nothing of that kind to review."""
+def all_tasks(url: str, options: ReviewOptions) -> Iterator[Task]:
+    """Tasks of a dataset.
+
+    Raises:
+        ConfigError: an unknown kind or order, or a reward that does not fit the dataset's embeddings.
+        DatasetError: there is nothing of that kind to review.
+    """
+    what = options.what
     if what not in KINDS:
         raise ConfigError(f"--what {what!r}: choose {', '.join(KINDS)}")
-    from .review_tasks import caption_tasks, pair_tasks
+    if options.order not in ORDERS:
+        raise ConfigError(f"--order {options.order!r}: choose {', '.join(ORDERS)}")
+    if options.order != BALANCED and options.reward is None:
+        raise ConfigError(f"--order {options.order} goes by a reward model's guesses: give --reward FILE")
+    from .review_tasks import Choosing, caption_tasks, pair_tasks
 
     is_child = "parent" in Dataset.open(url).facts
     view = None if is_child else open_view(url)
     captions = view is not None and view.has("captions") and CAPTION in KINDS[what]
-    pairs = PAIR in KINDS[what] and _has_pairs(url)
+    pairs = PAIR in KINDS[what] and has_pairs(url)
     if not captions and not pairs:
         raise DatasetError(
             f"{url}: neither captions nor edit pairs to review; build it with 'caption' or 'edits' among the stages"
         )
 
+    choosing = Choosing(options.order, options.seed, routing=options.routing)
+    if captions and options.reward is not None:
+        from .review_reward import Guesses
+
+        choosing = replace(choosing, guesses=Guesses(view, options.reward))
+
     def tasks() -> Iterator[Task]:
         if captions:
-            yield from caption_tasks(view, seed)
+            yield from caption_tasks(view, choosing)
         if pairs:
-            yield from pair_tasks(url, seed)
+            yield from pair_tasks(url, options.seed)
 
-    return view, tasks()
+    return tasks()
 
 
-def _has_pairs(url: str) -> bool:
+def has_pairs(url: str) -> bool:
+    """Has a stage of the dataset's newest run made pairs (or is it a dataset of pairs)?"""
     try:
         return bool(pair_sets(url))
     except DatasetError:
@@ -106,8 +129,7 @@ def _has_pairs(url: str) -> bool:
 
 def prepare(url: str, options: ReviewOptions, log: ReviewLog) -> dict[str, int]:
     """Bring a log's tasks and routes up to date with the dataset: tasks new, routes changed, forgotten."""
-    _, tasks = all_tasks(url, options.what, options.seed)
-    new = log.sync_tasks(tasks)
+    new = log.sync_tasks(all_tasks(url, options))
     dataset = Dataset.open(url)
     removed = [i.hex() for i in read_overlay(dataset).removed]
     gone = log.forget(removed)
@@ -153,7 +175,7 @@ def serve(url: str, options: ReviewOptions, on_start: Callable[[str, dict[str, i
     with ReviewLog(path, options.rule) as log:
         found = prepare(url, options, log)
         is_child = "parent" in Dataset.open(url).facts
-        pictures = Pictures(None if is_child else open_view(url), pair_sets(url) if _has_pairs(url) else [])
+        pictures = Pictures(None if is_child else open_view(url), pair_sets(url) if has_pairs(url) else [])
         pages = Pages(Path(url.rstrip("/")).name, options.reviewer, options.show_ai)
         app = create_app(log, pictures, guard, pages, options.lease_s)
         config = uvicorn.Config(
@@ -183,13 +205,24 @@ def stats(url: str, log: Path | None) -> dict[str, Any]:
         }
 
 
-def export(url: str, log: Path | None, form: str, out: Path, picture_prefix: str = "") -> dict[str, int]:
+def export(
+    url: str,
+    log: Path | None,
+    form: str,
+    out: Path,
+    picture_prefix: str = "",
+    conversations: ConversationOptions | None = None,
+) -> dict[str, int]:
     """Write a review out; file -> rows. Raises ConfigError for an unknown form."""
     with opened_log(url, log) as found:
         if form == "parquet":
             return export_parquet(found, out)
+        if form == "conversations":
+            from .conversations import ConversationOptions, export_conversations
+
+            return export_conversations(url, found, out, conversations or ConversationOptions())
         if form != "label-studio":
-            raise ConfigError(f"--format {form!r}: choose parquet or label-studio")
+            raise ConfigError(f"--format {form!r}: choose parquet, conversations or label-studio")
 
         def address(task: Task) -> str:
             return f"{picture_prefix}{task.context.get('uri') or ''}"
@@ -265,3 +298,8 @@ def apply(url: str, log: Path | None, author: str, dry_run: bool = False) -> App
     """Write discards and corrections to the dataset's overlay."""
     with opened_log(url, log) as found:
         return apply_decisions(Dataset.open(url), found, author, dry_run)
+
+
+def unknown_tags_path(url: str, log: Path | None) -> Path:
+    """Where tags that a graph lacks are listed: beside the log."""
+    return log_path(url, log).with_name(TAGS_NAME)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from zcurate.curation.active.review.overlay import read_corrections
 from zcurate.curation.store import Dataset, Limit, Selection, read_selection
 from zcurate.curation.store.digest import json_digest
 from zcurate.curation.store.index import GroupIndex
@@ -110,7 +111,8 @@ class Runner:
         self._indexes = {p: self.dataset.index(p) for p in sorted(paths)}
         for reason in self._indexes[SAMPLES].invalid.values():
             self.result.failed.append(f"{reason}; build again with its source: its samples are listed anew")
-        self.selection = read_selection(self.dataset, self._indexes[SAMPLES], self.limit)
+        corrections = read_corrections(self.dataset).samples
+        self.selection = read_selection(self.dataset, self._indexes[SAMPLES], self.limit, corrections)
         for shard, base in self.selection.bases.items():
             for old in base.previous:
                 self._successors.setdefault(old, set()).add(shard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ from .view import open_view
 
 @dataclass(frozen=True)
 class JudgedElement:
-    """One element that somebody judged: of which sample (hex), its kind, what it says, and whether it is satisfied."""
+    """One element that somebody judged: of which sample (hex), its kind, its words, and whether the picture shows it (of
+    what must be absent: the opposite of satisfied)."""
 
     sample_id: str
     kind: str
-    text: str
-    satisfied: bool
+    words: str
+    shown: bool
 
 
 def train_reward(
@@ -71,8 +72,8 @@ def train_reward(
     data = Judged(
         np.stack(vectors),
         np.array([rows[j.sample_id] for j in known]),
-        claim_vectors([j.kind for j in known], [j.text for j in known], encoder),
-        np.array([j.satisfied for j in known]),
+        claim_vectors([j.kind for j in known], [j.words for j in known], encoder),
+        np.array([j.shown for j in known]),
     )
     try:
         fitted = fit(data, seed=seed)
@@ -87,33 +88,47 @@ def train_reward(
 
 
 def read_reviewed(path: Path) -> Iterator[JudgedElement]:
-    """Judged elements of a review export, with what they depend on in their words. Raises ConfigError."""
+    """Judged elements of a review export, in the words in which the reward is asked about them.
+
+    Elements without `words`, of a file made elsewhere, are taken by their `text`.
+
+    Raises:
+        ConfigError: no such file, or an element of another form.
+    """
     try:
         table = pq.read_table(path, columns=["kind", "subject", "elements"])
     except (OSError, pa.ArrowException, KeyError) as e:
         raise ConfigError(f"{path}: not a review export: {e}") from e
-    for row in table.to_pylist():
+    for number, row in enumerate(table.to_pylist(), 1):
         if row["kind"] != "caption":
             continue
-        for element in json.loads(row["elements"] or "[]"):
-            if element.get("satisfied") is not None:
-                yield JudgedElement(
-                    row["subject"], element["kind"], element["text"], bool(element["satisfied"])
-                )
+        try:
+            for element in json.loads(row["elements"] or "[]"):
+                if element.get("satisfied") is not None:
+                    shown = bool(element["satisfied"]) is not bool(element.get("negated"))
+                    words = element.get("words") or element["text"]
+                    yield JudgedElement(row["subject"], element["kind"], words, shown)
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise ConfigError(f"{path}, row {number}: elements: {e!r}; export the review again") from e
 
 
 def load_reward(
-    path: Path | str, model: str, ai_look: str | None = None, aesthetic: str | None = None
+    path: Path | str,
+    model: str,
+    ai_look: str | None = None,
+    aesthetic: str | None = None,
+    revisions: Mapping[str, str] | None = None,
 ) -> RewardModel:
     """The reward model of a file of `zcurate train-reward`.
 
     Args:
         model: encoder it was trained on. ai_look, aesthetic: heads, e.g. `linear:FILE`.
+        revisions: of a recipe, which are part of the encoder's identity.
 
     Raises:
         ConfigError: not such a file, or trained on another encoder.
     """
-    context = StageContext()
+    context = StageContext(revisions=revisions or {})
     encoder = context.encoder(model)
     encoder.load()
     network, temperature, identity, _ = load_instruction(path, encoder, context.encoder_identity(model))

@@ -106,6 +106,8 @@ class View:
         need = [f"{g}._status" for g in last]
         for shard, table in self.tables([*columns, *(n for n in need if n not in columns)]):
             mask = table.column("live").to_numpy().copy()
+            # Of recipes without a stage that decides, too.
+            mask[list(self.selection.bases[shard].dropped)] = False
             for name in table.column_names:
                 if name.startswith("keep:"):
                     mask &= table.column(name).to_numpy()

@@ -1,4 +1,4 @@
-"""`transformers:DIR_OR_ID`: a Qwen2.5-VL or Qwen3-VL style chat model in this process.
+"""`transformers:DIR_OR_ID`: a Qwen2.5-VL or Qwen3-VL style chat model in this process; `DIR_OR_ID+ADAPTER` with a LoRA.
 
 transformers cannot enforce a schema while it decodes, so a request's schema goes into the prompt; the answer is parsed
 and checked like any other.
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..chat import ChatAnswer, ChatError, ChatRequest, ImagePart
+from .adapters import AdapterError, insert, read_adapter, split_adapter
 from .address import AddressError
 from .images import fit
 from .wire import schema_note, without_reasoning
@@ -65,6 +66,7 @@ class TransformersChat:
         if not argument.strip():
             raise AddressError("write transformers:DIRECTORY or transformers:ORGANIZATION/MODEL")
         self.model = argument
+        self._base, self._adapter = split_adapter(argument)
         self.settings = settings
         self._batch = settings.batch
         self._processor: Any = None
@@ -83,20 +85,20 @@ class TransformersChat:
         device = self.settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
         try:
-            self._processor = AutoProcessor.from_pretrained(self.model, trust_remote_code=False)
+            self._processor = AutoProcessor.from_pretrained(self._base, trust_remote_code=False)
             network = AutoModelForImageTextToText.from_pretrained(
-                self.model, dtype=dtype, use_safetensors=True, trust_remote_code=False
+                self._base, dtype=dtype, use_safetensors=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError) as e:
             raise ChatError(
                 "missing_model",
-                f"{self.model!r} is no vision-language chat model in safetensors format: {str(e)[:300]}",
+                f"{self._base!r} is no vision-language chat model in safetensors format: {str(e)[:300]}",
                 fatal=True,
             ) from e
         tokenizer = getattr(self._processor, "tokenizer", None)
         if tokenizer is None or not (self._processor.chat_template or tokenizer.chat_template):
             raise ChatError(
-                "missing_model", f"{self.model!r} has no chat template; use an -Instruct model", True
+                "missing_model", f"{self._base!r} has no chat template; use an -Instruct model", True
             )
         tokenizer.padding_side = "left"
         if tokenizer.pad_token_id is None:
@@ -111,7 +113,20 @@ class TransformersChat:
         self._special = sorted(set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab()), key=len)
         text_config = network.config.get_text_config()
         self._context = int(getattr(text_config, "max_position_embeddings", 0) or 32768)
-        self._network = network.to(device).eval()
+        network = network.to(device)
+        if self._adapter is not None:
+            self._insert(network, self._adapter)
+        self._network = network.eval()
+
+    def _insert(self, network: Any, folder: str) -> None:
+        try:
+            insert(network, read_adapter(folder))
+        except AdapterError as e:
+            raise ChatError("missing_model", str(e), fatal=True) from e
+        except ModuleNotFoundError as e:
+            if e.name != "peft":
+                raise
+            raise ChatError("missing_model", f"{folder} is a LoRA adapter: pip install peft", True) from e
 
     async def ask(self, request: ChatRequest) -> ChatAnswer:
         if self._network is None:
@@ -195,12 +210,21 @@ class TransformersChat:
         return out
 
     def _prompt(self, request: ChatRequest) -> tuple[str, list[Any]]:
-        """(text, pictures) of a request, within the model's context."""
+        """(text, pictures) of a request, within the model's context. Raises ChatError."""
+        text, pictures, length = self._fitted(request)
+        room = self._context - request.max_tokens
+        if length > room:
+            raise ChatError(
+                "rejected",
+                f"the prompt has {length} tokens; {self.model} has room for {room} beside the answer",
+            )
+        return text, pictures
+
+    def _fitted(self, request: ChatRequest) -> tuple[str, list[Any], int]:
+        """(text, pictures, tokens), the pictures smaller where they do not fit; they may still not fit then."""
         from PIL import Image
 
-        system = request.system
-        if request.schema is not None:
-            system = f"{system}\n\n{schema_note(request.schema)}".strip()
+        system = system_text(request)
         content = [
             {"type": "text", "text": self._plain(p)} if isinstance(p, str) else {"type": "image"}
             for p in request.parts
@@ -217,10 +241,8 @@ class TransformersChat:
             pictures = [Image.open(io.BytesIO(data)).convert("RGB") for data in fitted]
             length = self._inputs([text], pictures)["input_ids"].shape[1]
             if length <= room:
-                return text, pictures
-        raise ChatError(
-            "rejected", f"the prompt has {length} tokens; {self.model} has room for {room} beside the answer"
-        )
+                break
+        return text, pictures, length
 
     def _plain(self, text: str) -> str:
         """A text in which nothing is one of the model's control tokens (of a turn, of a picture)."""
@@ -285,6 +307,13 @@ class TransformersChat:
                 text, finish = "", "empty"
             answers.append((text, finish, int(mask.sum()), len(row) if end is None else end + 1))
         return answers
+
+
+def system_text(request: ChatRequest) -> str:
+    """The system turn as this engine shows it: with the schema in words."""
+    if request.schema is None:
+        return request.system
+    return f"{request.system}\n\n{schema_note(request.schema)}".strip()
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ The order of the rules is an order of trust: pictures that were checked and foun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .confidence import anytime, wilson
@@ -71,7 +72,7 @@ class Rules:
     quality_margin: float = 0.3
     few: float = 0.5
     starved: float = 0.5
-    literal: float = 0.3
+    literal: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,13 @@ class Cause:
     name: str
     action: str
     because: tuple[str, ...]
+
+
+def confusion_told(literal: Sequence[bool], rules: Rules | None = None) -> bool:
+    """Whether enough failing pictures were looked at to say that the name is, or is not, taken apart."""
+    low, high = anytime(sum(literal), len(literal))
+    limit = (rules or Rules()).literal
+    return low > limit or high < limit
 
 
 def cause_of(e: Evidence, rules: Rules | None = None) -> Cause:

@@ -57,18 +57,31 @@ def prompts_for(
     return found
 
 
-def naming(concept: Concept, prompts: Iterable[str]) -> list[str]:
-    """Prompts that hold the concept's name or an alias: Chinese anywhere, others as whole words, cases folded."""
-    names = [_folded(n) for n in (concept.name, *concept.aliases)]
-    patterns = [
-        re.compile(re.escape(n) if language_of(n) == "zh" else rf"(?<!\w){re.escape(n)}(?!\w)")
-        for n in names
-        if n
+def naming(concept: Concept, prompts: Iterable[str], others: Iterable[str] = ()) -> list[str]:
+    """Prompts that hold the concept's name or an alias: Chinese anywhere, others as whole words, cases folded.
+
+    Args:
+        others: names of other concepts. Where a longer one stands, what it is put together from is not named:
+            `a squirrel fish` asks for no squirrel.
+    """
+    names = [folded(n) for n in (concept.name, *concept.aliases) if n.strip()]
+    longer = [o for o in map(folded, others) if o not in names and any(n in o for n in names)]
+    hidden = _pattern(longer)
+    pattern = _pattern(names)
+    return [p for p in dict.fromkeys(prompts) if pattern.search(hidden.sub("\0", folded(p)))]
+
+
+def _pattern(names: Iterable[str]) -> re.Pattern[str]:
+    """Any of the names, longest first; of no names, nothing."""
+    found = [
+        re.escape(n) if language_of(n) == "zh" else rf"(?<!\w){re.escape(n)}(?!\w)"
+        for n in sorted(names, key=len, reverse=True)
     ]
-    return [p for p in dict.fromkeys(prompts) if any(x.search(_folded(p)) for x in patterns)]
+    return re.compile("|".join(found) or r"(?!)")
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """As names and texts are compared: widths and cases alike."""
     return unicodedata.normalize("NFKC", text).casefold().strip()
 
 

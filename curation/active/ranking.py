@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .causes import Cause
+from .causes import Cause, Evidence
 from .choosing import Concept
 from .confidence import anytime
 from .testing import FAILS, UNDECIDED, Plan, Tally
@@ -19,7 +19,7 @@ class Finding:
         status: fails | undecided | passes | unscored.
         low, high: interval of the pass rate, valid although pictures were added while it was looked at.
         severity: pass rate surely missing to what is required, times the weight of the concept; 0 where it may pass.
-        cause: None for what does not fail.
+        cause: None for what does not fail. evidence: what it was named from, in numbers.
         pictures: names of failing pictures, as evidence.
         neighbors: sample ids, as hex, of the training data nearest to it.
     """
@@ -33,6 +33,7 @@ class Finding:
     cause: Cause | None = None
     pictures: tuple[str, ...] = ()
     neighbors: tuple[str, ...] = ()
+    evidence: Evidence | None = None
 
 
 def ranked(

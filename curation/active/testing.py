@@ -87,11 +87,18 @@ class Plan:
             tallies: concept -> what came out so far.
             budget: pictures that may still be drawn; None for no limit.
         """
+        wanted = self.more_of({c: t for c, t in tallies.items() if self.status(t) == UNDECIDED}, budget)
+        if any(tallies[c].drawn < self.least for c in wanted):
+            return {c: n for c, n in wanted.items() if tallies[c].drawn < self.least}
+        return wanted
+
+    def more_of(self, tallies: Mapping[str, Tally], budget: int | None = None) -> dict[str, int]:
+        """The next pictures of these concepts, whatever is known of them, as far as `most` and the budget go."""
         wanted: dict[str, int] = {}
         left = budget
         for concept in sorted(tallies, key=lambda c: (tallies[c].drawn, c)):
             tally = tallies[concept]
-            if self.status(tally) != UNDECIDED or tally.drawn >= self.most:
+            if tally.drawn >= self.most:
                 continue
             count = (
                 self.least - tally.drawn
@@ -103,6 +110,4 @@ class Plan:
                 left -= count
             if count > 0:
                 wanted[concept] = count
-        if any(tallies[c].drawn < self.least for c in wanted):
-            return {c: n for c, n in wanted.items() if tallies[c].drawn < self.least}
         return wanted

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from ..errors import DatasetError, ShardInvalidError
 from ..stage import ERROR, NOT_SELECTED, OK, RowMonitor, StageSpec, with_redone_rows
+from .corrections import with_corrections
 from .dataset import Dataset
 from .digest import row_keys
 from .lineage import BOOKKEEPING, SAMPLES, BoundStage
@@ -51,7 +52,8 @@ class ShardInput:
 def read_input(
     dataset: Dataset, bound: BoundStage, shard: str, base: ShardBase, wanted: Sequence[str] | None = None
 ) -> ShardInput:
-    """The selected rows, columns by qualified name, `sample_id` first.
+    """The selected rows, columns by qualified name, `sample_id` first; captions as people corrected them, where the stage
+    reads them so.
 
     Args:
         wanted: qualified columns in their order, of those the stage reads; default: all of them.
@@ -77,6 +79,8 @@ def read_input(
         mask &= keep_mask(base, dataset.read(bound.paths[group], shard, ["keep"]).column(0))
     positions = np.flatnonzero(mask)
     table = pa.table(arrays, names=names)
+    for group in bound.spec.corrected:
+        table = with_corrections(table, base.corrections, f"{group}.")
     if wanted is not None:
         table = table.select(["sample_id", *(c for c in wanted if c != "sample_id")])
     return ShardInput(table.take(positions), positions, ids)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from ..stage import OK
+from .corrections import Text
 from .dataset import Dataset
 from .digest import json_digest
 from .index import GroupIndex
@@ -30,6 +31,8 @@ class ShardBase:
         fraction: share of ids inside a trial run; None for all.
         previous: shards that hold superseded rows of samples of this shard; results are looked
             for there too, so they are no part of the digest.
+        corrections: position -> caption column -> what a person wrote there. An input of its own of the stages that
+            read it, so that it is no part of the digest either.
     """
 
     dead: tuple[int, ...] = ()
@@ -38,6 +41,7 @@ class ShardBase:
     cut: int | None = None
     fraction: float | None = None
     previous: tuple[str, ...] = ()
+    corrections: Mapping[int, Mapping[str, Text]] = field(default_factory=dict, hash=False)
 
     @property
     def digest(self) -> str:
@@ -59,11 +63,19 @@ class Selection:
     rows: dict[str, int] = field(default_factory=dict)
 
 
-def read_selection(dataset: Dataset, samples: GroupIndex, limit: Limit | None = None) -> Selection:
+def read_selection(
+    dataset: Dataset,
+    samples: GroupIndex,
+    limit: Limit | None = None,
+    corrections: Mapping[bytes, Mapping[str, Text]] | None = None,
+) -> Selection:
     """Work out liveness, overlays and the trial-run limit.
 
-    Only shards that supersede rows are read, unless people have decided on samples: then
+    Only shards that supersede rows are read, unless people have decided on samples or corrected them: then
     the ids of every shard are.
+
+    Args:
+        corrections: sample id -> caption column -> text, of whoever runs stages on the selection.
     """
     limit = limit or Limit()
     overlay = read_overlay(dataset)
@@ -85,7 +97,8 @@ def read_selection(dataset: Dataset, samples: GroupIndex, limit: Limit | None = 
         if cut == 0:
             continue
         in_scope.append(shard)
-        bases[shard] = ShardBase(dead, dropped, kept, cut, limit.fraction)
+        texts = _corrections(dataset, shard, corrections, dead) if corrections else {}
+        bases[shard] = ShardBase(dead, dropped, kept, cut, limit.fraction, corrections=texts)
         rows[shard] = n
     for shard, others in previous.items():
         if shard in bases:
@@ -135,6 +148,14 @@ def _positions(
         elif sample_id in overlay.forced:
             (kept if overlay.forced[sample_id] else dropped).append(i)
     return tuple(dead), tuple(dropped), tuple(kept)
+
+
+def _corrections(
+    dataset: Dataset, shard: str, corrections: Mapping[bytes, Mapping[str, Text]], dead: tuple[int, ...]
+) -> dict[int, Mapping[str, Text]]:
+    ids = dataset.read(SAMPLES, shard, ["sample_id"]).column(0).to_pylist()
+    found = {row: corrections[i] for row, i in enumerate(ids) if i in corrections}
+    return {row: texts for row, texts in found.items() if row not in dead}
 
 
 def base_mask(base: ShardBase, ids: pa.ChunkedArray) -> np.ndarray:
@@ -195,4 +216,6 @@ def expected_inputs(
         if meta is None:
             return None
         inputs[f"where:{group}"] = meta.columns["keep"]
+    if base.corrections and set(bound.spec.corrected) & set(bound.input_groups):
+        inputs["corrections"] = json_digest(sorted(base.corrections.items()))
     return inputs

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zcurate.curation.errors import ConfigError
 
 from .options import Address, AsJson, EngineName
+
+if TYPE_CHECKING:
+    from zcurate.curation.active.comparing import Change, Comparison
 
 
 def register(app: typer.Typer) -> None:
@@ -69,6 +72,10 @@ def diagnose(
     max_spend: Annotated[
         float | None, typer.Option("--max-spend", min=0, help="USD for a paid generator.")
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Folder of an earlier diagnosis: test its concepts again, compare."),
+    ] = None,
     size: Annotated[str | None, typer.Option(help="`W*H` px.")] = None,
     seed: Annotated[int, typer.Option(help="Of prompts and pictures.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Pictures drawn together.")] = 4,
@@ -81,12 +88,15 @@ def diagnose(
     Example: `zcurate diagnose folder:made --vlm openai:http://localhost:8000/v1#MODEL --revision 1`
 
     Example: `zcurate diagnose s3dit:runs/first/model --graph graph --dataset ds --prompts users.txt`
+
+    Example, after a cycle: `zcurate diagnose s3dit:runs/second/model --against diagnosis --out diagnosis2 --dataset ds`
     """
     from zcurate.curation.active.choosing import Choice
     from zcurate.curation.active.testing import Plan
 
-    from ..diagnosing import Options, plain
+    from ..diagnosing import Options
     from ..diagnosing import diagnose as run
+    from ..diagnosis_record import plain
 
     try:
         plan = Plan(required=required, least=least, most=max(least, most))
@@ -115,6 +125,7 @@ def diagnose(
             seed=seed,
             batch=batch,
             max_spend=max_spend,
+            against=against,
             engine=engine,
             address=address,
         ),
@@ -130,4 +141,23 @@ def diagnose(
     for f in [f for f in done.findings if f.status == "fails"][:20]:
         cause = f"  {f.cause.name.replace('_', ' ')} -> {f.cause.action}" if f.cause else ""
         print(f"  {f.tally.passed:>4} of {f.tally.scored:<4} {f.concept.name}{cause}")
+    if done.comparison is not None:
+        _print_comparison(done.comparison, against)
     print(f"report: {out / 'diagnosis.html'}")
+
+
+def _print_comparison(comparison: Comparison, against: Path | None) -> None:
+    means = (("concepts repaired", comparison.repaired_points), ("healthy ones", comparison.healthy_points))
+    said = ", ".join(f"{name} {points:+.1f}" for name, points in means if points is not None)
+    print(f"since {against}, points on average: {said or 'nothing to compare'}")
+    if comparison.settings:
+        print(f"  rates may not compare: {', '.join(comparison.settings)} differ")
+    for c in [c for c in comparison.changes if c.action not in ("", "review") or c.sure][:20]:
+        print(f"  {_change(c)}" + (f"  ({c.action})" if c.action else ""))
+    for c in comparison.harmed[:20]:
+        print(f"  healthy before: {_change(c)}")
+
+
+def _change(c: Change) -> str:
+    counts = f"{c.before.passed} of {c.before.scored} -> {c.after.passed} of {c.after.scored}"
+    return f"{c.points:+6.1f}  {c.concept}  {counts}" + ("" if c.sure else ", not sure")

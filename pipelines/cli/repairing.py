@@ -1,4 +1,4 @@
-"""The command `augment`."""
+"""The commands that act on a diagnosis: augment, reweight."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import typer
 
 from zcurate.curation.errors import ConfigError
 
+from .graph_upkeep import GraphDir
 from .options import Address, AsJson, EngineName
 
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Make")(augment)
+    app.command(rich_help_panel="Graph")(reweight)
 
 
 def augment(
@@ -96,4 +98,45 @@ def augment(
     total = sum(len(r.accepted) for r in done)
     print(
         f"{total} samples {'added' if apply else 'can be added with --apply'}; preview: {folder / 'augment.html'}"
+    )
+
+
+def reweight(
+    diagnosis: Annotated[Path, typer.Option("--diagnosis", help="Folder of `zcurate diagnose --dataset`.")],
+    graph: GraphDir = Path("graph"),
+    concept: Annotated[
+        list[str] | None,
+        typer.Option("--concept", metavar="NAME", help="This concept, whatever its cause. Repeatable."),
+    ] = None,
+    most: Annotated[float, typer.Option(help="Largest factor of one step.")] = 4.0,
+    apply: Annotated[bool, typer.Option("--apply", help="Set the weights; else only show them.")] = False,
+    author: Annotated[str | None, typer.Option(help="Who does this; default: your user name.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give concepts that training drew too seldom, by a diagnosis, more weight in the graph; a preview without --apply.
+
+    The factor is the inverse of how often the concept was drawn for its part of the data. `zcurate graph undo` takes a
+    weight back. The next `zcurate run balance` draws by the new weights.
+
+    Example: `zcurate reweight --diagnosis diagnosis --graph graph --apply`
+    """
+    from ..graphing import errors_for_people
+    from ..reweighting import Options
+    from ..reweighting import reweight as run
+
+    with errors_for_people():
+        done = run(Options(diagnosis, graph, tuple(concept or ()), most, apply, author or getpass.getuser()))
+    if as_json:
+        print(json.dumps(asdict(done), ensure_ascii=False))
+        return
+    width = max([7, *(len(w.concept) for w in done.weights)])
+    if done.weights:
+        print(f"  {'concept':<{width}}  {'now':>8}  {'proposed':>8}  why")
+    for w in done.weights:
+        change = f"  (change {w.change})" if w.change is not None else ""
+        print(f"  {w.concept:<{width}}  {w.now:>8.3g}  {w.proposed:>8.3g}  {w.why}{change}")
+    for name, why in done.refused.items():
+        print(f"  not {name}: {why}")
+    print(
+        f"{len(done.weights)} weights {f'set, graph version {done.version}; next: zcurate run balance DATASET' if apply else 'can be set with --apply'}"
     )

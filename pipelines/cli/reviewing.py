@@ -19,6 +19,19 @@ _Log = Annotated[
     Path | None,
     typer.Option("--log", help="File of decisions; default: DATASET/_review/decisions.sqlite."),
 ]
+_Reward = Annotated[
+    Path | None,
+    typer.Option(
+        "--reward", help="File of `zcurate train-reward`: its guess on every caption is kept with the task."
+    ),
+]
+_Order = Annotated[
+    str,
+    typer.Option(
+        help="Of captions: `balanced` (random, by the balance stage's weights); with --reward also `mixed` (times how "
+        "uncertain its guess is) or `uncertain` (the most uncertain first)."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,8 +73,11 @@ def review(
         bool, typer.Option("--wait-for-ai", help="Tasks without an AI verdict wait for one.")
     ] = False,
     show_ai: Annotated[
-        bool, typer.Option("--show-ai", help="Show the AI verdict before the person's; biases them.")
+        bool,
+        typer.Option("--show-ai", help="Show AI verdicts and guesses before the person's; biases them."),
     ] = False,
+    reward: _Reward = None,
+    order: _Order = "balanced",
     lease: Annotated[float, typer.Option(min=10, help="Seconds until an idle task goes to others.")] = 600.0,
     seed: Annotated[int, typer.Option(help="Of the queue's order and the random shares.")] = 0,
     log: _Log = None,
@@ -71,7 +87,8 @@ def review(
     Decisions are kept in one file, on disk before the next task is shown; several people may work at once.
     `zcurate review-apply` carries them into the dataset.
 
-    Examples: `zcurate review ds`, `zcurate review ds --what pairs --second-share 10%`
+    Examples: `zcurate review ds`, `zcurate review ds --what pairs --second-share 10%`,
+    `zcurate review ds --reward reward.safetensors --order mixed`
     """
     from zcurate.curation.active.review.routing import Routing
 
@@ -96,6 +113,8 @@ def review(
         show_ai=show_ai,
         lease_s=lease,
         seed=seed,
+        reward=reward,
+        order=order,
     )
 
     def started(url: str, found: dict[str, int]) -> None:
@@ -111,22 +130,29 @@ def review_verify(
     revision: Annotated[
         str | None, typer.Option(help="Which weights a server has, in your own words.")
     ] = None,
+    what: Annotated[str, typer.Option(help="`captions`, `pairs` or `all`.")] = "all",
     limit: Annotated[int | None, typer.Option(min=1, help="Tasks at most, in the queue's order.")] = None,
     max_tokens: Annotated[
         int | None, typer.Option(min=0, help="Stop before more tokens are used, in and out.")
     ] = None,
+    reward: _Reward = None,
+    order: _Order = "balanced",
     log: _Log = None,
     as_json: AsJson = False,
 ) -> None:
-    """An AI verdict on every caption: a model looks for each of its elements in the picture.
+    """An AI verdict on every caption and edit pair: a model looks for each element, checks each instruction.
 
-    What it cannot tell gets no verdict. The next `zcurate review` asks people by these verdicts.
+    Of a pair it is shown both pictures and the instructions of both languages: has the change happened, is all else kept,
+    are there traces? What it cannot tell gets no verdict. The next `zcurate review` asks people by these verdicts.
 
     Example: `zcurate review-verify ds --vlm openai:http://localhost:8000/v1#MODEL --revision 2026-01`
     """
     from ..review_verifying import verify
 
-    counts = verify(dataset, log, vlm, revision, limit, max_tokens, lambda text: print(text, file=sys.stderr))
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    counts = verify(dataset, log, vlm, revision, limit, max_tokens, say, what, reward, order)
     print(json.dumps(counts) if as_json else ", ".join(f"{n:,} {name}" for name, n in counts.items()))
 
 
@@ -161,20 +187,44 @@ def review_stats(dataset: DatasetArg, log: _Log = None, as_json: AsJson = False)
 def review_export(
     dataset: DatasetArg,
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
-    form: Annotated[str, typer.Option("--format", help="`parquet` or `label-studio`.")] = "parquet",
+    form: Annotated[
+        str, typer.Option("--format", help="`parquet`, `label-studio` or `conversations`.")
+    ] = "parquet",
     picture_prefix: Annotated[
         str, typer.Option(help="Put before picture paths, e.g. `/data/local-files/?d=`.")
     ] = "",
+    held_out: Annotated[
+        str, typer.Option(help="conversations: share of pictures kept from training, e.g. `10%`.")
+    ] = "10%",
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="conversations: `accepted=`, `corrected=` or `ai=NUMBER`; 1 without. Repeatable."),
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="conversations: prompts for which model family; default: the recipe's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="conversations: of the split.")] = 0,
     log: _Log = None,
 ) -> None:
-    """Write a review as Parquet (log, one row per task, tag changes) or as Label Studio JSON, without loss.
+    """Write a review as Parquet (log, one row per task, tag changes) or as Label Studio JSON, without loss, or as
+    conversations that train a captioner (`zcurate train-captioner`): what was accepted and corrected, never what was discarded.
 
-    Example: `zcurate review-export ds --format label-studio --out ls`
+    Examples: `zcurate review-export ds --format label-studio --out ls`,
+    `zcurate review-export ds --format conversations --out talks`
     """
     from ..reviewing import export
 
-    for name, rows in export(dataset, log, form, out, picture_prefix).items():
+    options = None
+    if form == "conversations":
+        from ..conversations import ConversationOptions, weights_of
+
+        options = ConversationOptions(family, _share(held_out, "--held-out"), seed, weights_of(weight or ()))
+    for name, rows in export(dataset, log, form, out, picture_prefix, options).items():
         print(f"{rows:>8,}  {out / name}")
+    if options is not None:
+        facts = json.loads((out / "conversations.json").read_text(encoding="utf-8"))
+        for reason, count in facts["left_out"].items():
+            print(f"{count:>8,}  left out: {reason}")
 
 
 def review_import(
@@ -200,27 +250,52 @@ def review_apply(
     dataset: DatasetArg,
     author: Annotated[str | None, typer.Option(help="Who applies; default: your name here.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written.")] = False,
+    graph: Annotated[
+        str | None, typer.Option("--graph", help="Also list corrected tags that this graph does not know.")
+    ] = None,
     log: _Log = None,
     as_json: AsJson = False,
 ) -> None:
-    """Carry decisions into the dataset: discarded rows are out, corrected captions are exported.
+    """Carry decisions into the dataset: discarded rows are out, corrected captions are exported, and counted by balance.
 
-    Writes to `overlay/review`, which is only ever added to; what is taken back in the review is taken back here, too.
+    Writes to `overlay/review`, which is only ever added to; what is taken back in the review is taken back here, too. The
+    next `zcurate build` (or `run balance`) maps the corrected tags to concepts anew, of those samples alone.
 
-    Example: `zcurate review-apply ds`
+    Examples: `zcurate review-apply ds`, `zcurate review-apply ds --graph graph`
     """
     from dataclasses import asdict
 
-    from ..reviewing import apply
+    from ..reviewing import apply, unknown_tags_path
 
     done = apply(dataset, log, author or _me() or "unknown", dry_run)
+    facts = asdict(done)
+    if graph:
+        from ..review_tags import unknown_tags, write_tags
+
+        unknown, file = unknown_tags(dataset, graph), unknown_tags_path(dataset, log)
+        if not dry_run:
+            write_tags(file, unknown)
+        facts |= {"unknown_tags": dict(unknown), "unknown_tags_file": None if dry_run else str(file)}
     if as_json:
-        print(json.dumps(asdict(done)))
+        print(json.dumps(facts, ensure_ascii=False))
         return
     verb = "would be " if dry_run else ""
     print(
         f"{verb}dropped {done.dropped:,}, {verb}taken back {done.taken_back:,}, {verb}corrected {done.corrected:,}"
     )
+    if done.retagged:
+        print(
+            f"{done.retagged:,} samples have other tags: 'zcurate build RECIPE' or 'zcurate run balance {dataset}' counts them"
+        )
+    if graph:
+        print(
+            f"{len(unknown):,} corrected tags are not in {graph}"
+            + (f": {', '.join(t for t, _ in unknown[:8])}" if unknown else "")
+        )
+        if unknown and not dry_run:
+            print(
+                f"add them: zcurate graph-augment {dataset} --graph {graph} --tags {file} --min-samples 1 --author NAME"
+            )
 
 
 def _me() -> str:

@@ -71,6 +71,10 @@ def graph_augment(
     under: Annotated[
         str | None, typer.Option(help="Concept that becomes the parent of the new roots.")
     ] = None,
+    tags: Annotated[
+        Path | None,
+        typer.Option(help="File of `tag<tab>samples`, e.g. of review-apply --graph; default: the dataset's."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build the tree and add nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +84,7 @@ def graph_augment(
     """
     from ..augmenting import augment_graph
 
-    facts = augment_graph(dataset, graph, author, min_samples, encoder, under, dry_run)
+    facts = augment_graph(dataset, graph, author, min_samples, encoder, under, dry_run, tags)
     if as_json:
         print(json.dumps(facts))
         return

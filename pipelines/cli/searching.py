@@ -241,7 +241,7 @@ def prune(
     Examples: `zcurate prune ds --community 12 --reason "screenshots" --dry-run`,
     `zcurate prune ds --where "quality.watermark > 0.9" --reason watermarks`, `zcurate prune ds --undo ENTRY`
     """
-    from .. import pruning
+    from .. import cycles, pruning
 
     chosen = bool(community or ids or where)
     if [chosen, undo is not None, list_].count(True) != 1:
@@ -260,6 +260,10 @@ def prune(
         return
     wanted = _read_ids(ids) if ids is not None else []
     facts = pruning.prune(dataset, reason, who, community or [], wanted, where, dry_run)
+    diagnosis = cycles.diagnosis_of(ids) if ids is not None else None
+    if diagnosis is not None and facts["entry"]:
+        line = {"author": who, "action": "prune", "dataset": dataset, "list": ids.name, "reason": reason}
+        cycles.note(diagnosis, line | {"entry": facts["entry"], "samples": facts["samples"]})
     if as_json:
         print(json.dumps(facts))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from markupsafe import Markup
 from .thumbs import ThumbBank
 
 if TYPE_CHECKING:
+    from zcurate.curation.active.comparing import Change, Comparison
+
     from ..diagnosing import Diagnosis
 
 #: Base64 bytes of all pictures of a page together, and bytes of a file that is shown.
@@ -29,8 +32,15 @@ TITLES = {
 }
 
 
-def render_diagnosis(diagnosis: Diagnosis, generator: str, folder: Path) -> str:
-    """One self-contained HTML document. `folder`: where the pictures lie; those that are gone are left out."""
+def render_diagnosis(
+    diagnosis: Diagnosis, generator: str, folder: Path, against: str = "", done: Sequence[str] = ()
+) -> str:
+    """One self-contained HTML document.
+
+    Args:
+        folder: where the pictures lie; those that are gone are left out.
+        against: name of the earlier diagnosis that this one is compared with. done: what was done since, in words.
+    """
     package = resources.files(__package__)
     style, template = ((package / n).read_text(encoding="utf-8") for n in ("report.css", "diagnosis.html.j2"))
     environment = Environment(
@@ -53,7 +63,21 @@ def render_diagnosis(diagnosis: Diagnosis, generator: str, folder: Path) -> str:
         each=_EACH,
         kinds=sorted(diagnosis.kinds.items()),
         bank=bank,
+        against=against,
+        done=done,
+        changes=_changes(diagnosis.comparison),
+        healthy=sum(c.was_healthy for c in diagnosis.comparison.changes) if diagnosis.comparison else 0,
     )
+
+
+def _changes(comparison: Comparison | None) -> list[Change]:
+    """What was repaired (or should have been), what surely changed, and what was harmed; most gained first."""
+    if comparison is None:
+        return []
+    harmed = set(comparison.harmed)
+    return [c for c in comparison.changes if c.action not in ("", "review") or c.sure or c in harmed][
+        :_MOST_SHOWN
+    ]
 
 
 def read_picture(folder: Path, uri: str) -> bytes | None:

@@ -158,6 +158,7 @@ class BalanceStage:
             config={**rule, **planned},
             models={"graph": graph_identity(config.graph)} if config.graph else {},
             where=where,
+            corrected=("captions",),
             side_tables={"concepts": CONCEPTS, **(PLAN_TABLES if plan else {})},
             resources=Resources(row_deadline_s=5.0),
         )

@@ -83,6 +83,7 @@ class ConceptStage:
             config=settings,
             models={"graph": graph_identity(config.graph)} if config.graph else {},
             where=where,
+            corrected=("captions",),
             resources=Resources(memory_bytes=512 << 20, row_deadline_s=5.0),
         )
 

@@ -99,6 +99,7 @@ class EnhanceStage:
             },
             models={"vlm": self._identity},
             where=deciding(ctx.groups),
+            corrected=("captions",),
             resources=resources_of(config),
             deterministic=False,
             answers=answers_folder(NAME, self._identity),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zcurate.captioner.elements import elements
@@ -19,6 +19,7 @@ from zcurate.curation.active.causes import (
 )
 from zcurate.curation.active.choosing import Choice, Concept, choose
 from zcurate.curation.active.judging import judge
+from zcurate.curation.active.mentions import Mentions
 from zcurate.curation.active.prompting import naming, prompts_for
 from zcurate.curation.active.ranking import ranked
 from zcurate.curation.active.testing import Plan, Tally
@@ -71,6 +72,21 @@ def test_prompts_are_in_both_languages_and_from_users():
     assert {"squirrel fish", "一张金鳞鱼的照片", "a squirrel fish in a coral reef"} <= prompts
     assert not any("squirrels" in p or "金鳞鱼 " in p for p in prompts)
     assert naming(concept, ["HOLOCENTRIDAE!", "squirrel fishing"]) == ["HOLOCENTRIDAE!"]
+
+
+def test_a_longer_name_does_not_name_what_it_is_put_together_from():
+    names = ["squirrel", "fish", "squirrel fish"]
+    texts = ["a squirrel fish", "a squirrel and a fish", "fish", "a squirrel fish chased by a fish", "fish"]
+    mentions = Mentions(texts, names)
+    assert [mentions.of(Concept(n)) for n in names] == [[1], [1, 2, 3, 4], [0, 3]]
+    assert mentions.of(Concept("squirrels", aliases=("FISH",))) == [1, 2, 3, 4]
+
+
+@example(["ba金"], "a金")
+@given(st.lists(st.text("ab 金鳞!", max_size=12), max_size=20), st.text("ab 金鳞!", min_size=1, max_size=4))
+def test_the_index_finds_what_reading_every_text_finds(texts, name):
+    found = Mentions(texts).of(Concept(name))
+    assert [texts[i] for i in found] == [t for t in texts if t in naming(Concept(name), texts)]
 
 
 @dataclass

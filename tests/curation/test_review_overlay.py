@@ -4,6 +4,8 @@ import json
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zcurate.curation.active.review.decisions import ReviewLog
 from zcurate.curation.active.review.overlay import (
@@ -20,7 +22,7 @@ from zcurate.curation.errors import DatasetError
 from zcurate.curation.store import Dataset
 from zcurate.curation.store.overlay import add_decisions, read_overlay
 
-from .review_cases import pair_task, said, task
+from .review_cases import pair_task, said, task, texts
 
 
 @pytest.fixture
@@ -159,6 +161,29 @@ def test_of_a_placeholder_only_what_people_wrote_is_left():
         None,
         False,
     )
+
+
+def test_stages_that_do_not_ask_for_placeholders_see_what_people_left_too():
+    table = rows(placeholder=[True] * 3).select(["sample_id", "en_long", "en_tags"])
+    table = table.rename_columns(["sample_id", "captions.en_long", "captions.en_tags"])
+    found = corrected(table, {sample(0): {"en_long": "new", "zh_long": "人写的"}}, "captions.").to_pylist()
+    assert (found[0]["captions.en_long"], found[0]["captions.en_tags"]) == ("new", ["x"])
+    assert found[1:] == table.to_pylist()[1:]
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, 2),
+        st.fixed_dictionaries({}, optional={"en_long": texts, "en_tags": st.lists(texts).map(tuple)}),
+    )
+)
+def test_correcting_twice_is_correcting_once_and_touches_nothing_else(mine):
+    corrections = {sample(n): fields for n, fields in mine.items()}
+    once = corrected(rows(), corrections)
+    assert corrected(once, corrections).equals(once)
+    for n, (before, after) in enumerate(zip(rows().to_pylist(), once.to_pylist(), strict=True)):
+        changed = {k for k in before if before[k] != after[k]}
+        assert changed <= ({*mine[n], "engine"} if n in mine else set())
 
 
 def test_overlay_files_say_who_and_when(dataset, log):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from zcurate.model.data.shapes.drawing import coverage, render
 from zcurate.model.data.shapes.feed import ShapesFeed
-from zcurate.model.data.shapes.reading import Claim, claims_of, holds, read, verify
+from zcurate.model.data.shapes.rare import RARE
+from zcurate.model.data.shapes.reading import SIZES_PX, Claim, claims_of, holds, read, verify
 from zcurate.model.data.shapes.words import captions, prompt_of
 from zcurate.model.data.shapes.world import (
     BACKGROUNDS,
@@ -193,3 +194,18 @@ def test_a_pool_is_gone_through_once_per_turn_with_its_captions_changed():
     assert sorted(e.id for b in batches for e in b) == sorted(s.id for s in pool)
     assert all(e.prompt.endswith("!") for b in batches for e in b)
     assert sorted(e.id for b in feed for e in b) == sorted(s.id for s in pool)
+
+
+@pytest.mark.parametrize("kind", [*SHAPES, *RARE])
+def test_rare_shapes_are_told_from_all_others(kind):
+    """Beside another thing, at every size, in colors near to and far from the ground."""
+    other = "ring" if kind != "ring" else "star"
+    for size, color in itertools.product(SIZES_PX, ("yellow", "black")):
+        things = (Thing(kind, color, 0, 1, size, 1, -1), Thing(other, "blue", 1, 0))
+        spec = SceneSpec(things, "beige")
+        assert [t.concept for t in read(render(spec), rare=True).things] == [t.concept for t in spec.things]
+
+
+def test_a_reader_that_knows_no_rare_shapes_never_names_one():
+    pictures = [render(SceneSpec((Thing(kind, "black", 0, 0),))) for kind in RARE]
+    assert not {t.kind for picture in pictures for t in read(picture).things} & {*RARE}

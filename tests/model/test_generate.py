@@ -221,8 +221,10 @@ def test_references_that_cannot_be(editor):
 
 def test_the_preset_follows_from_the_model():
     pipeline = lively.pipeline()
-    assert preset_of(pipeline) == "turbo"
+    assert preset_of(pipeline) == "tiny"
     assert preset_of(pipeline, references=True) == "edit"
+    pipeline.preset = ""
+    assert preset_of(pipeline) == "turbo"
     pipeline.schedule = replace(pipeline.schedule, shift=6.0)
     assert preset_of(pipeline) == "base"
     pipeline.preset = "turbo"

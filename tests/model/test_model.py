@@ -128,7 +128,9 @@ def test_fully_sharded_blocks_train_to_the_same_gradients(shard):
         return [p.grad for p in model.parameters()]
 
     plain, sharded = gradients(random_model(OMNI)), gradients(shard(random_model(OMNI)))
-    assert all(torch.allclose(a, b.full_tensor(), atol=1e-5, rtol=1e-4) for a, b in zip(plain, sharded, strict=True))
+    assert all(
+        torch.allclose(a, b.full_tensor(), atol=1e-5, rtol=1e-4) for a, b in zip(plain, sharded, strict=True)
+    )
 
 
 def test_mixed_precision_of_sharded_blocks_leaves_times_and_positions_alone(shard):

@@ -34,7 +34,7 @@ def recipe(tmp_path, name, folder):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A dataset without blue stars, and a pool of 200 with 12 of them, 4 mislabelled, 2 made by a model, 1 known."""
+    """A dataset without blue stars, and a pool of 200 with 12 of them, one twice, 4 mislabelled, 2 made by a model, 1 known."""
     tmp_path = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(0)
     names = [f"{c} {s}" for c in COLORS for s in SHAPES if (c, s) != ("blue", "star")]
@@ -55,6 +55,7 @@ def world(tmp_path_factory):
     ]
     for i, other in enumerate(others[:12]):
         save(tmp_path / "pool", f"star{i}", scene("blue star", other), caption="a blue star and something")
+    save(tmp_path / "pool", "twice", scene("blue star", others[0]), caption="a blue star and something")
     for i in range(4):
         save(
             tmp_path / "pool",
@@ -80,6 +81,7 @@ def test_only_what_shows_it_and_is_new_is_accepted_and_nothing_is_added_unasked(
     (done,) = json.loads(out)
     assert len(done["accepted"]) == 12
     assert done["refused"]["already_there"] == 1
+    assert done["refused"]["copy"] >= 1
     assert done["refused"]["not_shown"] >= 4
     assert done["refused"].get("made_by_model", 0) <= 2
     assert (tmp_path / "a" / "augment.html").read_text().count("data:image/jpeg") == 12
@@ -99,14 +101,14 @@ def test_without_anyone_who_can_tell_nothing_is_accepted_unless_asked_for(zcurat
 
 
 def test_additions_go_through_the_stages_of_the_dataset_with_provenance(zcurate, world, tmp_path):
-    train = tmp_path / "ds"
     assert zcurate("build", recipe(tmp_path, "ds", world / "train"), "--engine", "inline")[0] == 0
+    train = (tmp_path / "ds").rename(tmp_path / "moved")
     arguments = ("augment", str(train), "--pool", str(world / "pool_ds"), "--concept", "blue star", "--out", str(tmp_path / "a"), "--apply", *CHECKED)  # fmt: skip
     for _ in range(2):
         code, out, err = zcurate(*arguments)
         assert code == 0, err
     (again,) = json.loads(out)
-    assert again["refused"]["already_there"] == 13
+    assert again["refused"]["already_there"] == 14
     dataset = Dataset.open(str(train))
     rows = []
     for path in sorted((train / "samples").glob("*.parquet")):

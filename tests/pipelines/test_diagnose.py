@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zcurate.model.data.shapes.drawing import render
 from zcurate.model.data.shapes.world import SceneSpec, Thing
+from zcurate.pipelines.cycles import noted
 
 from ..captioner.server import Reply
 
@@ -169,6 +170,9 @@ def test_causes_are_found_in_the_training_data(zcurate, tmp_path):
     )
     assert code == 0, err
     assert (json.loads(out)["samples"], json.loads(out)["unknown"]) == (40, 0)
+    looked, pruned = noted(tmp_path / "d")
+    assert looked["spent"]["drawn"] == looked["spent"]["pictures"] == found["pictures"]
+    assert (pruned["action"], pruned["samples"], pruned["entry"]) == ("prune", 40, json.loads(out)["entry"])
 
 
 def test_the_same_command_goes_on_and_draws_nothing_twice(zcurate, tmp_path):
@@ -205,6 +209,72 @@ def test_the_same_command_goes_on_and_draws_nothing_twice(zcurate, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in pictures.rglob("*")} == before
     sizes = {np.asarray(Image.open(p)).shape for p in pictures.rglob("*.png")}
     assert sizes == {(32, 32, 3)}
+
+
+def probes(folder, shown):
+    """Pictures of probes: concept -> (that show it, that do not)."""
+    for concept, (good, bad) in shown.items():
+        for i in range(good + bad):
+            spec = scene(concept) if i < good else scene("black bar")
+            save(folder, f"{concept} {i}", spec, prompt=f"a {concept}", concept=concept)
+    return f"folder:{folder}"
+
+
+def test_a_cycle_is_compared_with_the_one_before(zcurate, tmp_path):
+    before = {"red circle": (32, 0), "green ring": (32, 0), "blue star": (0, 12), "cyan cross": (6, 6), "red bar": (0, 12)}  # fmt: skip
+    after = {"red circle": (31, 1), "green ring": (14, 18), "blue star": (11, 1), "cyan cross": (7, 5), "blue bar": (3, 3)}  # fmt: skip
+    diagnosis(zcurate, probes(tmp_path / "1", before), "--out", tmp_path / "d1", *SHAPES)
+    found = diagnosis(
+        zcurate, probes(tmp_path / "2", after), "--out", tmp_path / "d2", "--against", tmp_path / "d1", "--required", "0.6", *SHAPES
+    )["comparison"]  # fmt: skip
+    points = {c["concept"]: (round(c["points"], 1), c["sure"]) for c in found["changes"]}
+    assert points == {
+        "blue star": (91.7, True),
+        "cyan cross": (8.3, False),
+        "red circle": (-3.1, False),
+        "green ring": (-56.2, True),
+    }
+    assert list(points) == sorted(points, key=lambda n: -points[n][0])
+    assert found["harmed"] == ["green ring", "red circle"]
+    assert found["healthy_points"] == pytest.approx((-3.125 - 56.25) / 2)
+    assert (found["only_before"], found["only_after"]) == (["red bar"], ["blue bar"])
+    assert found["settings"] == ["required"]
+    page = (tmp_path / "d2" / "diagnosis.html").read_text()
+    assert "2 healthy concepts lost more than 2 points" in page
+    assert "Rates may not compare: required differ" in page
+    code, out, _ = zcurate("diagnose", f"folder:{tmp_path / '2'}", "--out", tmp_path / "d2", "--against", tmp_path / "d1", *SHAPES)  # fmt: skip
+    assert code == 0
+    assert "healthy before:  -56.2  green ring  32 of 32 -> 14 of 32\n" in out
+    lines = noted(tmp_path / "d2")
+    assert [x["action"] for x in lines] == ["diagnose"] * 2
+    assert lines[1]["harmed"] == ["green ring", "red circle"]
+    assert lines[1]["spent"]["usd"] is None
+    # An earlier diagnosis that is none is named before anything is judged.
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "diagnosis.json").write_text('{"findings": [{"concept": {}}]}')
+    for folder in ("broken", "nowhere"):
+        code, _, err = zcurate("diagnose", f"folder:{tmp_path / '2'}", "--out", tmp_path / "d3", "--against", tmp_path / folder, *SHAPES)  # fmt: skip
+        assert (code, "diagnosis.json" in err) == (2, True), err
+    assert not (tmp_path / "d3").exists()
+
+
+def test_the_concepts_of_an_earlier_diagnosis_are_tested_again(zcurate, tmp_path):
+    arguments = (
+        "s3dit:tiny",
+        "--concepts",
+        concepts_file(tmp_path),
+        "--out",
+        tmp_path / "d",
+        *SHAPES,
+        *PROBE,
+    )
+    first = diagnosis(zcurate, *arguments)
+    again = diagnosis(
+        zcurate, "s3dit:tiny", "--against", tmp_path / "d", "--out", tmp_path / "e", *SHAPES, *PROBE
+    )
+    assert again["findings"] == first["findings"]
+    assert {c["points"] for c in again["comparison"]["changes"]} == {0.0}
+    assert [x["spent"]["drawn"] for x in noted(tmp_path / "e")] == [again["pictures"]]
 
 
 @pytest.mark.parametrize(

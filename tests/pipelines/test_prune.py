@@ -241,3 +241,20 @@ def test_a_dataset_without_communities_and_a_damaged_entry(dataset, zcurate, tmp
         entries(str(dataset))
     code, text, _ = zcurate("prune", dataset, "--help")
     assert "xample" in text
+
+
+def test_what_is_pruned_is_gone_from_a_dataset_without_a_stage_that_decides(dataset, zcurate, tmp_path):
+    raw = json.loads((tmp_path / "recipe.yaml").read_text())
+    raw |= {"dataset": str(tmp_path / "plain"), "stages": {"profile": {}, "embed": {}}, "export": []}
+    (tmp_path / "plain.yaml").write_text(json.dumps(raw))
+    plain = tmp_path / "plain"
+    assert zcurate("build", tmp_path / "plain.yaml", "--engine", "inline")[0] == 0
+    assert zcurate("prune", plain, "--where", 'key == "p03"', "--reason", "x")[0] == 0
+    assert kept(plain) == keys(*range(3), *range(4, 12))
+    out = tmp_path / "out"
+    assert zcurate("export", plain, "--format", "parquet", "--out", out)[0] == 0
+    facts = json.loads((out / "export.json").read_text())
+    assert dict(map(tuple, facts["funnel"]))["not pruned"] == 11, facts
+    (entry,) = entries(str(plain))
+    assert zcurate("prune", plain, "--undo", entry["entry"])[0] == 0
+    assert kept(plain) == keys(*range(12))

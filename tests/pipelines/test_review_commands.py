@@ -6,10 +6,13 @@ import json
 import re
 
 import pyarrow.parquet as pq
+import pytest
 
 from zcurate.curation.active.review.decisions import ReviewLog
 from zcurate.curation.active.review.routing import Routing
-from zcurate.curation.store import Dataset
+from zcurate.curation.store import Dataset, Limit
+from zcurate.pipelines.build import BuildOptions, build
+from zcurate.pipelines.recipe import build_recipe
 from zcurate.pipelines.reviewing import ReviewOptions, prepare
 
 from ..captioner.server import Reply, texts_of
@@ -100,6 +103,79 @@ def test_a_model_verifies_and_people_are_asked_by_its_verdicts(dataset, zcurate,
     assert (code, "verdicts so far are kept" in err) == (1, True), err
     code, _, err = zcurate("review-verify", url, *options[:2], "--revision", "2", "--max-tokens", "10")
     assert (code, "max_tokens" in err) == (1, True), err
+
+
+@pytest.fixture(scope="module")
+def pairs(made, tmp_path_factory):
+    """A dataset with edit pairs and no captions."""
+    folder = tmp_path_factory.mktemp("pairs")
+    recipe = {
+        "name": "pairs",
+        "dataset": str(folder / "ds"),
+        "sources": [{"name": "s", "root": str(made / "pictures"), "kind": "folder"}],
+        "stages": {"profile": {"quality": False}, "edits": {"versions": 1}},
+        "report": False,
+    }
+    build(build_recipe(recipe, "test"), BuildOptions(engine="inline", limit=Limit(rows=4)))
+    return folder / "ds"
+
+
+def test_a_model_verifies_pairs_in_both_languages_without_knowing_who_wrote(pairs, zcurate, vlm_server):
+    url, asked = str(pairs), []
+    words = {}
+
+    def answer(body):
+        said = texts_of(body)[-1]
+        claims = re.findall(r"^(\d+)\. (instruction \((?:en|zh)\)|rest|look): ?(.*)$", said, re.M)
+        asked.append((body, claims))
+        listed = [
+            {"number": int(n), "seen": "it", "verdict": words.get(kind, words.get("all", "yes"))}
+            for n, kind, _ in claims
+        ]
+        return Reply(json.dumps({"claims": listed}))
+
+    vlm_server.script = answer
+    options = ("review-verify", url, "--vlm", vlm_server.engine, "--what", "pairs", "--json", "--revision")
+    code, _, err = zcurate("review-verify", url, "--vlm", vlm_server.engine, "--revision", "1", "--what", "captions")  # fmt: skip
+    assert (code, "neither" in err) == (1, True), err
+    code, said, err = zcurate(*options, "1", "--limit", "1")
+    assert (code, json.loads(said)["pass"]) == (0, 1), err
+    code, said, err = zcurate(*options, "1")
+    assert code == 0, err
+    with ReviewLog(pairs / "_review/decisions.sqlite") as log:
+        tasks = list(log.tasks())
+        assert json.loads(said)["pass"] == len(tasks) - 1 >= 1
+        assert len(asked) == len(tasks)  # what was judged is not asked again
+        for body, claims in asked:
+            told = [text for _, kind, text in claims if kind.startswith("instruction")]
+            one = next(t for t in tasks if list(t.fields.values()) == told)
+            assert {name[:2] for name in one.fields} == {"en", "zh"}
+            parts = [p for m in body["messages"] if isinstance(m["content"], list) for p in m["content"]]
+            assert sum(p["type"] == "image_url" for p in parts) == len(one.pictures) >= 2
+            assert one.proposer
+            assert one.proposer not in json.dumps(body["messages"])
+    # Each answer goes to its element; a language that says another change fails the pair.
+    for revision, given, unsatisfied, unclear in [
+        ("weights-b", {"instruction (zh)": "no"}, ["instruction"], []),
+        ("weights-c", {"rest": "no", "look": "unclear"}, ["rest"], ["look"]),
+        ("weights-d", {"instruction (en)": "unclear"}, None, ["instruction"]),
+    ]:
+        words.clear()
+        words.update(given)
+        code, said, err = zcurate(*options, revision, "--limit", "1")
+        assert code == 0, err
+        with ReviewLog(pairs / "_review/decisions.sqlite") as log:
+            verdicts = [d for d in log.decisions() if d.actor_kind == "ai" and revision in d.actor]
+            if unsatisfied is None:
+                assert (json.loads(said)["undecided"], verdicts) == (1, [])
+                continue
+            [verdict] = verdicts
+            assert (verdict.action, verdict.body["unsatisfied"]) == ("fail", unsatisfied)
+            assert verdict.body["unclear"] == unclear
+            prepare(url, ReviewOptions(what="pairs", routing=Routing(pass_share=0.0)), log)
+            assert log.state(verdict.task_id).routed == ("ai_fail",)
+    facts = json.loads(zcurate("review-stats", url, "--json")[1])
+    assert all("judging_pair@" in v["name"] for v in facts["verifiers"])
 
 
 def test_wrong_arguments(dataset, zcurate, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The reward: trained on reviewed elements of the procedural world, held to pictures it has not seen, used by `diagnose`."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -8,17 +9,28 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from zcurate.captioner.elements import elements
+from zcurate.curation.active.review.decisions import ReviewLog
+from zcurate.curation.active.review.exporting import export_parquet
+from zcurate.curation.active.review.routing import (
+    Routing,
+)
 from zcurate.curation.active.reward.claims import WORD_DIM, claim_vectors, hashed_words
 from zcurate.curation.active.reward.fitting import Judged, auc, fit, measures
 from zcurate.curation.embedding.embedded import EmbeddedEncoder
 from zcurate.curation.errors import ConfigError
 from zcurate.model.data.shapes.drawing import render
 from zcurate.model.data.shapes.world import COLORS
+from zcurate.pipelines.build import BuildOptions, build
+from zcurate.pipelines.recipe import build_recipe
+from zcurate.pipelines.reviewing import ReviewOptions, prepare
 from zcurate.pipelines.training_reward import load_reward
 from zcurate.pipelines.view import open_view
 
+from ..captioner.server import Reply, texts_of
+from .review_site import CAPTIONS
 from .test_diagnose import diagnosis, save, scene
 
 NAMES = [f"{c} {s}" for c in ("red", "green", "blue", "yellow") for s in ("circle", "bar", "cross")]
@@ -122,6 +134,116 @@ def test_diagnose_asks_the_reward_and_believes_it_only_where_it_is_sure(trained,
     red = next(f for f in found["findings"] if f["concept"]["name"] == "attribute: red")
     assert red["tally"]["passed"] + red["tally"]["failed"] > 0
     assert all(p.startswith("q") for p in red["pictures"])
+
+
+@pytest.fixture
+def captioned(trained, tmp_path, monkeypatch):
+    """A balanced dataset of 40 pictures; captions of every fourth name a color that is not there."""
+    (tmp_path / "zcreview").mkdir()
+    (tmp_path / "zcreview" / "__init__.py").write_text("")
+    (tmp_path / "zcreview" / "captions.py").write_text(CAPTIONS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rng = np.random.default_rng(5)
+    for i in range(40):
+        name = NAMES[int(rng.integers(len(NAMES)))]
+        color = name.split()[0] if i % 4 else next(c for c in ("red", "green") if c not in name)
+        given = {"en_long": f"A {color} thing, number {i}.", "en_tags": [name], "wrong": not i % 4}
+        spec = scene(name, NAMES[0] if i % 4 == 1 else name)
+        save(tmp_path / "images", f"p{i}", spec, **given)
+    recipe = {
+        "name": "c", "dataset": str(tmp_path / "ds"), "report": False,
+        "sources": [{"name": "s", "root": str(tmp_path / "images"), "kind": "folder"}],
+        "stages": {
+            "profile": {"quality": False},
+            "filter": {"rules": {"none": {"drop_if": "short_side_px < 1"}}},
+            "embed": {"model": "embedded"}, "ocr": {}, "zcreview.captions": {}, "concepts": {}, "balance": {},
+        },
+    }  # fmt: skip
+    build(build_recipe(recipe, "test"), BuildOptions(engine="inline"))
+    return tmp_path / "ds"
+
+
+def test_guesses_order_the_queue_and_stand_beside_tasks(trained, captioned, zcurate, vlm_server):
+    url, reward = str(captioned), trained / "reward.safetensors"
+    tasks = {}
+    with ReviewLog(captioned / "_review/decisions.sqlite") as log:
+        for order in ("balanced", "mixed", "uncertain"):
+            routing = Routing(pass_share=0.0, rare_below=0)
+            prepare(url, ReviewOptions(reward=reward, order=order, routing=routing), log)
+            tasks[order] = list(log.tasks())
+        prepare(url, ReviewOptions(), log)
+        plain = list(log.tasks())
+    # The guess is no part of the proposal: same tasks, other places.
+    assert {t.id for t in plain} == {t.id for ts in tasks.values() for t in ts}
+    assert [t.id for t in plain] == [t.id for t in tasks["balanced"]]
+    assert all("reward" not in t.context for t in plain)
+    guesses = {t.subject: t.context["reward"] for t in tasks["mixed"]}
+    model = load_reward(reward, "embedded")
+    for t in tasks["mixed"][:5]:
+        # From the stored vector as from the picture, up to the stored one's half precision.
+        (told,) = model([original(captioned, t.subject)], [t.fields["en_long"]])
+        assert guesses[t.subject]["elements"] == pytest.approx(told.elements, abs=5e-3)
+        assert set(told.elements) == {e.id for e in t.elements}
+    # What the reward thinks little of is what is wrong, by and large.
+    wrong = [not int(t.fields["en_long"].split()[-1][:-1]) % 4 for t in plain]
+    score = [guesses[t.subject]["instruction"] for t in plain]
+    assert auc(-np.array(score), np.array(wrong)) > 0.7
+    unsure = [t.context["reward"]["uncertainty"] for t in tasks["uncertain"]]
+    assert unsure == sorted(unsure, reverse=True)
+    first = {o: np.mean([t.context["reward"]["uncertainty"] for t in tasks[o][:15]]) for o in tasks}
+    assert first["balanced"] < first["uncertain"]
+    # The AI verifier takes the first of the same order.
+    asked = []
+
+    def answer(body):
+        said = texts_of(body)[-1]
+        asked.append(int(re.search(r"number (\d+)", said)[1]))
+        claims = re.findall(r"^(\d+)\. ", said, re.M)
+        return Reply(
+            json.dumps({"claims": [{"number": int(n), "seen": "", "verdict": "yes"} for n in claims]})
+        )
+
+    vlm_server.script = answer
+    options = ("--vlm", vlm_server.engine, "--revision", "1", "--limit", "4", "--reward", reward, "--order", "uncertain")  # fmt: skip
+    code, _, err = zcurate("review-verify", url, *options, "--json")
+    assert code == 0, err
+    with ReviewLog(captioned / "_review/decisions.sqlite") as log:
+        top = [int(t.fields["en_long"].split()[-1][:-1]) for t in list(log.tasks())[:4]]
+        assert sorted(asked) == sorted(top)
+        export_parquet(log, captioned / "out")
+    rows = pq.read_table(captioned / "out/reviewed.parquet").to_pylist()
+    assert {r["subject"]: r["reward"] for r in rows} == {
+        i: pytest.approx(g["instruction"], abs=1e-6) for i, g in guesses.items()
+    }
+    for wrong, problem in (
+        (("--order", "mixed"), "--reward"),
+        (("--order", "best", "--reward", reward), "balanced, mixed"),
+        (("--reward", "none.safetensors"), "No such file"),
+    ):
+        code, _, err = zcurate("review", url, "--port", "0", *wrong)
+        assert (code, problem in err) == (2, True), err
+
+
+def original(dataset, subject):
+    """A sample's picture, decoded."""
+    for _, table in open_view(str(dataset)).tables(["samples.uri"]):
+        for row in table.to_pylist():
+            if row["sample_id"].hex() == subject:
+                return np.asarray(Image.open(dataset.parent / "images" / row["samples.uri"]).convert("RGB"))
+    raise AssertionError(subject)
+
+
+def test_files_of_another_wording_are_refused(trained, tmp_path):
+    data = (trained / "reward.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    about = json.loads(header["__metadata__"]["zcurate"])
+    del about["wording"]
+    header["__metadata__"]["zcurate"] = json.dumps(about)
+    text = json.dumps(header).encode()
+    (tmp_path / "old.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    with pytest.raises(ConfigError, match="other words"):
+        load_reward(tmp_path / "old.safetensors", "embedded")
 
 
 def test_files_of_another_encoder_or_none_are_refused(trained, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ...stage import field_of
 from .decisions import ReviewLog
+from .overlay import _latest
 from .states import PASS, State
 from .tasks import CAPTION, FIELDS, Task, fold, is_list
 
@@ -48,6 +49,9 @@ REVIEWED = pa.schema(
         field_of("satisfied_share", pa.float32(), "satisfied / shown; null unless a person judged", "0..1"),
         field_of("aesthetic", pa.float32(), "as a person left it; null unless one did", "1..10"),
         field_of("aesthetic_proposed", pa.float32(), "as proposed", "1..10"),
+        field_of(
+            "reward", pa.float32(), "satisfied share as a reward model guessed it; null without", "0..1"
+        ),
         field_of("ai_look", pa.bool_(), "a person says that it looks AI-made"),
         field_of("reasons", _TEXTS, "reasons people gave"),
         *(
@@ -87,12 +91,19 @@ def export_parquet(log: ReviewLog, folder: Path) -> dict[str, int]:
     return written
 
 
+def decided(log: ReviewLog) -> dict[tuple[str, str], tuple[Task, State]]:
+    """(kind, subject) -> the task that was decided last, and its state: what `apply_decisions` goes by as well."""
+    return {(task.kind, task.subject): (task, state) for task, state in _latest(log)}
+
+
 def reviewed_row(task: Task, state: State) -> dict[str, Any]:
     """A row of REVIEWED."""
     judged = bool(state.by)
+    guess = task.context.get("reward")
+    guessed = guess.get("instruction") if isinstance(guess, Mapping) else None
     off = set(state.unsatisfied)
     elements = [
-        {"id": e.id, "text": e.text, "kind": e.kind, "satisfied": e.id not in off if judged else None}
+        {**vars(e), "parents": list(e.parents), "satisfied": e.id not in off if judged else None}
         for e in task.elements
     ]
     reasons = dict.fromkeys(
@@ -108,6 +119,7 @@ def reviewed_row(task: Task, state: State) -> dict[str, Any]:
         "satisfied_share": 1 - len(off) / len(elements) if judged and elements else None,
         "aesthetic": state.aesthetic,
         "aesthetic_proposed": (task.context.get("scores") or {}).get("aesthetic"),
+        "reward": guessed if isinstance(guessed, int | float) else None,
         "ai_look": state.ai_look,
         "reasons": list(reasons),
     }

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ...errors import DatasetError
 from ...store import Dataset
+from ...store.corrections import with_corrections
 from ...store.overlay import add_decisions, read_overlay
 from .decisions import ReviewLog, now_text
 from .states import CORRECTED, DISCARDED, State
@@ -80,11 +81,13 @@ def _texts(entry: Mapping[str, Any]) -> dict[str, Text]:
 
 @dataclass(frozen=True)
 class Applied:
-    """What was written, or would be: samples and pairs dropped, taken back, with corrected texts."""
+    """What was written, or would be: samples and pairs dropped, taken back, with corrected texts; samples whose tags are
+    others now than stages last saw them."""
 
     dropped: int = 0
     taken_back: int = 0
     corrected: int = 0
+    retagged: int = 0
     files: tuple[str, ...] = ()
 
 
@@ -97,7 +100,7 @@ def apply_decisions(dataset: Dataset, log: ReviewLog, author: str, dry_run: bool
     reviewed_drops = _review_drops(dataset)
     for task, state in _latest(log):
         settled[task.kind, task.subject] = state
-    dropped, back, entries = [], [], []
+    dropped, back, entries, retagged = [], [], [], 0
     corrections = read_corrections(dataset)
     for (kind, subject), state in settled.items():
         out = state.outcome == DISCARDED
@@ -110,6 +113,7 @@ def apply_decisions(dataset: Dataset, log: ReviewLog, author: str, dry_run: bool
         else:
             known, was_out = corrections.pairs.get(subject, {}), subject in corrections.dropped_pairs
         if dict(known) != dict(fields) or (kind == PAIR and out != was_out):
+            retagged += kind == CAPTION and _tags(known) != _tags(fields)
             plain = {k: v if isinstance(v, str) else list(v) for k, v in fields.items()}
             by = list(state.by)
             entries.append(
@@ -131,7 +135,11 @@ def apply_decisions(dataset: Dataset, log: ReviewLog, author: str, dry_run: bool
             files.append(_put(dataset, entries, author))
     pairs_out = sum(e["drop"] for e in entries)
     texts = sum(bool(e["fields"]) for e in entries)
-    return Applied(len(dropped) + pairs_out, len(back), texts, tuple(files))
+    return Applied(len(dropped) + pairs_out, len(back), texts, retagged, tuple(files))
+
+
+def _tags(fields: Mapping[str, Text]) -> dict[str, Text]:
+    return {name: value for name, value in fields.items() if is_list(name)}
 
 
 def _latest(log: ReviewLog) -> list[tuple[Task, State]]:
@@ -179,34 +187,14 @@ def forget_corrections(dataset: Dataset, subjects: Iterable[str]) -> int:
     return gone
 
 
-def corrected(table: pa.Table, corrections: Mapping[bytes, Mapping[str, Text]]) -> pa.Table:
-    """A table of rows to export (`sample_id` and bare caption columns) with people's texts in place.
-
-    A corrected row was written by a person: its `engine` says `human`, and `placeholder` is false; of a placeholder only
-    what the person wrote is left.
-    """
+def corrected(table: pa.Table, corrections: Mapping[bytes, Mapping[str, Text]], prefix: str = "") -> pa.Table:
+    """A table with `sample_id` and caption columns, and people's texts in place; see `store.corrections`, which does the
+    same for stages. `prefix`: of the caption columns' names."""
+    if not corrections:
+        return table
     ids = table["sample_id"].to_pylist()
     mine = {row: corrections[i] for row, i in enumerate(ids) if i in corrections}
-    if not mine:
-        return table
-    marked = table["placeholder"].to_pylist() if "placeholder" in table.column_names else [False] * len(ids)
-    for at, name in enumerate(table.column_names):
-        kind = table.schema.field(name).type
-        caption = name.startswith(("en_", "zh_"))
-        if not caption and name not in ("engine", "placeholder"):
-            continue
-        values = table[name].to_pylist()
-        for row, fields in mine.items():
-            if name == "engine":
-                values[row] = "human"
-            elif name == "placeholder":
-                values[row] = False
-            elif name in fields:
-                values[row] = fields[name] if isinstance(fields[name], str) else list(fields[name])
-            elif marked[row]:
-                values[row] = None
-        table = table.set_column(at, table.schema.field(name), pa.array(values, kind))
-    return table
+    return with_corrections(table, mine, prefix)
 
 
 def reviewed_pair(pair: Mapping[str, Any], corrections: Corrections) -> dict[str, Any] | None:

@@ -45,6 +45,7 @@ _SCORES = {
     "text_image": ("text and image", 2),
     "ai_generated": ("AI-made", 2),
     "nsfw": ("unsafe", 2),
+    "reward": ("reward's guess", 2),
 }
 _PAIR_SCORES = {
     "changed_share": ("changed", 3),
@@ -154,6 +155,9 @@ class Pages:
         aesthetic = state.aesthetic if open_book and state.aesthetic is not None else scores.get("aesthetic")
         verdict = state.ai if self._show_ai or open_book else None
         named = {e.id: e.text for e in task.elements}
+        guess = task.context.get("reward") if self._show_ai or open_book else None
+        guess = guess if isinstance(guess, Mapping) else {}
+        guessed = guess.get("elements") if isinstance(guess.get("elements"), Mapping) else {}
         return {
             "task": task,
             "state": state,
@@ -171,6 +175,7 @@ class Pages:
                     # What an attribute belongs to.
                     "of": named.get(e.parents[0], "") if len(e.parents) == 1 else "",
                     "off": open_book and e.id in state.unsatisfied,
+                    "guess": guessed.get(e.id) if isinstance(guessed.get(e.id), int | float) else None,
                 }
                 for e in task.elements
             ],
@@ -179,7 +184,10 @@ class Pages:
             "routed": [REASONS[r] for r in state.routed if r in REASONS]
             if self._show_ai or open_book
             else [],
-            "scores": _figures(scores, _SCORES if task.kind == CAPTION else _PAIR_SCORES),
+            "scores": _figures(
+                {**scores, "reward": guess.get("instruction")},
+                _SCORES if task.kind == CAPTION else _PAIR_SCORES,
+            ),
             "aesthetic": None if aesthetic is None else max(1, min(10, round(aesthetic))),
             "proposed_aesthetic": scores.get("aesthetic"),
             "ai_look": bool(state.ai_look) if open_book else False,

@@ -29,6 +29,12 @@ REASONS = {
     RARE: "shows a rare concept",
 }
 
+BALANCED, MIXED, UNCERTAIN = "balanced", "mixed", "uncertain"
+#: Orders of the queue, see `chosen_rank`.
+ORDERS = (BALANCED, MIXED, UNCERTAIN)
+#: Of `mixed`: factor of tasks whose uncertainty is not to count, and of what a model is sure of.
+_TYPICAL, _LEAST = 0.5, 0.05
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -134,6 +140,40 @@ def queue_rank(subject: str, weight: float = 1.0, seed: int = 0) -> float:
     if not math.isfinite(weight) or weight < 0:
         raise ConfigError(f"weight of {subject} is {weight}; it must be finite and at least 0")
     return -math.log(1.0 - unit(subject, "rank", seed)) / weight if weight else 1e308
+
+
+def chosen_rank(
+    task: Task, weight: float, order: str, uncertainty: float | None, routing: Routing, seed: int = 0
+) -> float:
+    """A task's place in the queue when a model has guessed its elements; smallest first.
+
+    `balanced`: `queue_rank` by the weight alone. `mixed`: by weight times uncertainty, so that the first n tasks are still a
+    random sample. `uncertain`: the most uncertain first, whatever the weight.
+
+    What people would see as a random check of an AI pass keeps a place that knows nothing of uncertainty, so that the AI
+    verifier's errors are measured without bias wherever people stop.
+
+    Args:
+        uncertainty: 0..1, see `uncertainty_of`; None without a guess.
+
+    Raises:
+        ConfigError: no such order, or as `queue_rank`.
+    """
+    if order not in ORDERS:
+        raise ConfigError(f"order {order!r}: choose {', '.join(ORDERS)}")
+    if order == BALANCED:
+        return queue_rank(task.subject, weight, seed)
+    blind = uncertainty is None or unit(task.id, "pass", routing.seed) < routing.pass_share
+    if order == MIXED:
+        factor = _TYPICAL if blind else _LEAST + (1 - _LEAST) * uncertainty
+        return queue_rank(task.subject, weight * factor, seed)
+    return unit(task.subject, "rank", seed) if blind else 1 - uncertainty
+
+
+def uncertainty_of(probabilities: Iterable[float]) -> float | None:
+    """Twice the share of elements that a model expects to get wrong, 0 (sure of all) to 1; None without elements."""
+    found = [2 * min(p, 1 - p) for p in probabilities]
+    return sum(found) / len(found) if found else None
 
 
 def lettering_agreement(claimed: Sequence[str], read: Sequence[str]) -> float | None:

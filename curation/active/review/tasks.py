@@ -31,14 +31,19 @@ class Element:
 
     Attributes:
         id: unique within the task.
+        text: as the caption words it; `no ...` of what must be absent.
         kind: subject, attribute, count, text, action, spatial, style; of pairs: instruction, rest, look.
         parents: ids of what it depends on.
+        words: the same in words that stand by themselves, for training (`reward.claims.worded`); "" where nobody knows.
+        negated: must be absent; `words` then say what.
     """
 
     id: str
     text: str
     kind: str
     parents: tuple[str, ...] = ()
+    words: str = ""
+    negated: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import xxhash
@@ -13,10 +14,38 @@ from ...embedding.encoder import Encoder
 
 #: Kinds of elements, in the order of the one-hot part of a claim's vector; any other is the last.
 KINDS = ("subject", "attribute", "count", "text", "action", "spatial", "style", "other")
+#: Raised when `worded` words claims in another way: what was trained on one wording is not asked in another.
+WORDING = 2
 #: Length of the part that stands for words, where the encoder embeds no texts.
 WORD_DIM = 256
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
+
+
+class Claim(Protocol):
+    """An element of a prompt, as the captioner takes it apart."""
+
+    id: str
+    kind: str
+    name: str
+    text: str
+    parents: tuple[str, ...]
+    negated: bool
+
+
+def worded(claim: Claim, claims: Sequence[Claim]) -> str:
+    """A claim in words that stand by themselves, the same in training and in use: `red car` and not `red`.
+
+    A relation stands between what it relates: `cat on chair`. What must be absent is worded as if it were there: the
+    network tells whether the picture shows it, and whoever asks turns that around.
+
+    Args:
+        claims: of the whole prompt, those it depends on among them.
+    """
+    names = {c.id: c.name for c in claims}
+    of = [names[p] for p in claim.parents if p in names]
+    said = claim.name.replace("_", " ")
+    return " ".join([of[0], said, *of[1:]] if len(of) > 1 else [said, *of])
 
 
 def claim_dim(encoder: Encoder) -> int:

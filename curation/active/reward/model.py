@@ -16,24 +16,15 @@ from safetensors.torch import load, save
 
 from ...embedding.encoder import Encoder
 from ...errors import ConfigError
-from .claims import claim_dim, claim_vectors
+from ...profile.decode import decode
+from ...profile.thumbnail import thumbnail
+from .claims import WORDING, Claim, claim_dim, claim_vectors, worded
 from .fitting import Fitted
 from .network import WIDTH, InstructionNetwork
 
 _FORMAT = "zcurate.reward"
 _KEY = "zcurate"
 _MAX_BYTES = 64 << 20
-
-
-class Claim(Protocol):
-    """An element of a prompt, as the captioner takes it apart."""
-
-    id: str
-    kind: str
-    name: str
-    text: str
-    parents: tuple[str, ...]
-    negated: bool
 
 
 class Head(Protocol):
@@ -81,7 +72,7 @@ class RewardModel:
 
     def __call__(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[Reward]:
         """Rewards of uint8 [h, w, 3] pictures for their prompts, as many of each."""
-        return self.of_vectors(self._encoder.encode_images(list(images)), prompts)
+        return self.of_vectors(self._vectors(images), prompts)
 
     def of_vectors(self, vectors: np.ndarray, prompts: Sequence[str]) -> list[Reward]:
         """The same of float32 [n, dim] vectors of the encoder."""
@@ -94,13 +85,30 @@ class RewardModel:
         ]
 
     def judged(
-        self, images: Sequence[np.ndarray], claims: Sequence[Sequence[Claim]]
+        self,
+        images: Sequence[np.ndarray],
+        claims: Sequence[Sequence[Claim]],
+        among: Sequence[Sequence[Claim]] | None = None,
     ) -> list[dict[str, float]]:
-        """Claim id -> probability of being satisfied, of each picture for its own claims."""
-        return self._satisfied(self._encoder.encode_images(list(images)), claims)
+        """Claim id -> probability of being satisfied, of each picture for its own claims.
 
-    def _satisfied(self, vectors: np.ndarray, claims: Sequence[Sequence[Claim]]) -> list[dict[str, float]]:
-        flat = [(i, c, worded(c, of)) for i, of in enumerate(claims) for c in of]
+        Args:
+            among: all claims of each prompt, where not all of them are asked about.
+        """
+        return self._satisfied(self._vectors(images), claims, among)
+
+    def _vectors(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Through the same thumbnail as the vectors of the dataset that it was trained on."""
+        return self._encoder.encode_images([decode(thumbnail(rgb)[0]).rgb for rgb in images])
+
+    def _satisfied(
+        self,
+        vectors: np.ndarray,
+        claims: Sequence[Sequence[Claim]],
+        among: Sequence[Sequence[Claim]] | None = None,
+    ) -> list[dict[str, float]]:
+        whole = zip(claims, among or claims, strict=True)
+        flat = [(i, c, worded(c, all_)) for i, (of, all_) in enumerate(whole) for c in of]
         probabilities: list[dict[str, float]] = [{} for _ in claims]
         if not flat:
             return probabilities
@@ -114,18 +122,12 @@ class RewardModel:
         return probabilities
 
 
-def worded(claim: Claim, claims: Sequence[Claim]) -> str:
-    """A claim in words that stand by themselves: `red car`, not `red`."""
-    names = {c.id: c.name for c in claims}
-    said = claim.name.replace("_", " ")
-    return " ".join([said, *(names[p] for p in claim.parents if p in names)])
-
-
 def write_instruction(path: Path, fitted: Fitted, encoder: str, dims: tuple[int, int]) -> str:
     """One safetensors file; the same content gives the same bytes. Returns its identity."""
     about = {
         "format": _FORMAT,
         "encoder": encoder,
+        "wording": WORDING,
         "dims": list(dims),
         "temperature": fitted.temperature,
         "facts": fitted.facts,
@@ -145,7 +147,7 @@ def load_instruction(
         encoder, identity: what pictures are embedded with, and what it stands for.
 
     Raises:
-        ConfigError: no such file, not of this format, or trained on another encoder.
+        ConfigError: no such file, not of this format, or trained on another encoder or wording.
     """
     try:
         path = Path(path)
@@ -160,6 +162,10 @@ def load_instruction(
         if about["encoder"] != identity:
             raise ConfigError(
                 f"{path}: trained on vectors of {about['encoder']}, these are of {identity}; train it again: zcurate train-reward"
+            )
+        if about.get("wording") != WORDING:
+            raise ConfigError(
+                f"{path}: trained on claims in other words than this version asks; train it again: zcurate train-reward"
             )
         network = InstructionNetwork(encoder.dim, claim_dim(encoder), WIDTH)
         network.load_state_dict(state, strict=True)

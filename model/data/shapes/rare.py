@@ -116,7 +116,14 @@ COMPOSED: Mapping[str, _Inside] = {
 RARE: Mapping[str, _Inside] = {**PLAIN, **COMPOSED}
 ZH_RARE = {
     **{"heart": "心形", "crescent": "新月形", "arrow": "箭头", "hourglass": "沙漏", "frame": "方框"},
-    **{"saltire": "斜十字", "arch": "拱门", "stairs": "阶梯", "corner": "直角", "dome": "圆顶", "cup": "杯形"},
+    **{
+        "saltire": "斜十字",
+        "arch": "拱门",
+        "stairs": "阶梯",
+        "corner": "直角",
+        "dome": "圆顶",
+        "cup": "杯形",
+    },
     **{"comb": "梳形", "checker": "棋格", "slash": "斜线", "pillar": "立柱", "flag": "旗子"},
     **{"diamond ring": "钻戒", "star cross": "星十字", "circle square": "圆方", "triangle bar": "三角条"},
 }
