@@ -38,9 +38,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "zcurat
 ZCURATE = Path(sys.executable).with_name("zcurate")
 VERIFIER = "shapes+rare"
 #: Share of what a repaired run draws that is new; the rest is the training set as it was.
-NEW_SHARE = 0.5
+NEW_SHARE = 0.35
 BATCH = 32
 OPTIMIZER = {"lr": 2e-3, "warmup_steps": 50, "schedule": "cosine", "floor": 0.05, "ema_decay": 0.995}
+ARM_LR = 1e-3
 QUICK = Sizes(known=4, healthy=8, starved=2, poisoned=8, good=4)
 START_WEIGHTS = Path(zcurate.model.__file__).with_name("tiny_shapes.safetensors")
 ARMS = ("loop", "random", "more")
@@ -99,7 +100,7 @@ class Run:
         self.zcurate("data", "export", dataset, "--format", "webdataset", "--out", out)
         return out
 
-    def train(self, name: str, start: Path, parts: list[dict], steps: int) -> Path:
+    def train(self, name: str, start: Path, parts: list[dict], steps: int, **optimizer: float) -> Path:
         recipe = {
             "name": name,
             "out": str(self / name),
@@ -115,7 +116,7 @@ class Run:
                 "max_samples": BATCH,
                 "dropout": 0.1,
             },
-            "optimizer": OPTIMIZER,
+            "optimizer": {**OPTIMIZER, **optimizer},
             "compile": self.args.compile,
             "stages": [{"name": "on", "steps": steps}],
             "checkpoint_every": 500,
@@ -256,7 +257,7 @@ def one(args: argparse.Namespace, seed: int) -> dict:
     after = {"base": rates(run.diagnose("probe", model, run / "probe_base", seed + 1000, *probes))}
     for arm in ARMS:
         exported, of = exports[arm]
-        made = run.train(arm, model, parts_of(run, exported, of, arm), args.steps)
+        made = run.train(arm, model, parts_of(run, exported, of, arm), args.steps, lr=ARM_LR)
         after[arm] = rates(run.diagnose("probe", made, run / f"probe_{arm}", seed + 1000, *probes))
 
     def mean(arm: str, names) -> float:
@@ -294,8 +295,8 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--folder", type=Path, default=CACHE, help="kept: the base is trained once")
-    parser.add_argument("--base-steps", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=1500, help="of each arm")
+    parser.add_argument("--base-steps", type=int, default=2200)
+    parser.add_argument("--steps", type=int, default=2000, help="of each arm")
     parser.add_argument(
         "--probes", type=int, default=48, help="pictures of each concept and model at the end"
     )

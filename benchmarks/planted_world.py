@@ -48,7 +48,7 @@ class Sizes:
         good: pictures in the pool of each planted concept; they are `good_share` of the pool.
     """
 
-    known: int = 40
+    known: int = 80
     healthy: int = 160
     starved: int = 4
     poisoned: int = 120

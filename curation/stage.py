@@ -49,6 +49,7 @@ class StageSpec:
         config: JSON-able settings that change the output. Part of the fingerprint.
         models: role -> model identity (see `zcurate.pipelines.registry`). Part of the fingerprint.
         where: groups whose `keep` column must be true for a row to be processed.
+        stills: rows of sources of clips are not selected. Not part of the fingerprint.
         corrected: groups of `reads` whose captions are read as people corrected them in a review. Not part of the
             fingerprint: a correction is another input.
         side_tables: name -> schema of whole-dataset tables written by a global stage.
@@ -64,6 +65,7 @@ class StageSpec:
     config: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     where: tuple[str, ...] = ()
+    stills: bool = False
     corrected: tuple[str, ...] = ()
     side_tables: Mapping[str, pa.Schema] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)

@@ -178,13 +178,19 @@ def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
     found = ranked(concepts, tallies, o.plan, weights)
     found = [replace(f, pictures=tuple(_failing(f.concept.name, judged))) for f in found]
     if o.dataset:
-        judging = _claims_judging(o) if o.judge.get("verifier") or o.judge.get("engine") else None
-        found = explained(found, TrainingData(o.dataset, list(by_name)), literal, o.out / "claimed", judging)
+        found = _explained(o, found, TrainingData(o.dataset, list(by_name)), literal)
     return found
 
 
+def _explained(
+    o: Options, found: Sequence[Finding], data: TrainingData, literal: Mapping[str, Sequence[bool]]
+) -> list[Finding]:
+    judging = _claims_judging(o) if o.judge.get("verifier") or o.judge.get("engine") else None
+    return explained(found, data, literal, o.out / "claimed", judging)
+
+
 def _literal(judged: Sequence[Judged]) -> dict[str, list[bool]]:
-    """Concept -> of its failing pictures, whether each shows the parts of its name."""
+    """Concept -> of its failing pictures, whether each shows a part of its name."""
     found: dict[str, list[bool]] = {}
     for one in judged:
         if one.row["literal"] is not None:
@@ -325,7 +331,7 @@ def _failing(name: str, judged: Sequence[Judged], most: int = 6) -> list[str]:
 
 
 def _of_pictures(o: Options, judged: Sequence[Judged]) -> list[Finding]:
-    """Findings on pictures made elsewhere: by probed concept where sidecars name one, else by element."""
+    """Findings on pictures made elsewhere: by probed concept, with causes, where sidecars name one; else by element."""
     tallies: dict[str, Tally] = {}
     seen: dict[str, list[str]] = {}
     for one in judged:
@@ -336,11 +342,20 @@ def _of_pictures(o: Options, judged: Sequence[Judged]) -> list[Finding]:
             tallies.setdefault(name, Tally()).add(passes)
             if passes is False:
                 seen.setdefault(name, []).append(one.picture)
-    concepts = [Concept(n) for n in tallies]
-    return [
+    probed = {one.row["concept"] for one in judged}
+    concepts = {n: Concept(n) for n in tallies}
+    data = TrainingData(o.dataset, [n for n in concepts if n in probed]) if o.dataset else None
+    if data is not None:
+        concepts |= {c.name: c for c in data.counted([c for n, c in concepts.items() if n in probed])}
+    found = [
         replace(f, pictures=tuple(seen.get(f.concept.name, ())[:6]))
-        for f in ranked(concepts, tallies, o.plan)
+        for f in ranked(list(concepts.values()), tallies, o.plan)
     ]
+    if data is None:
+        return found
+    causes = _explained(o, [f for f in found if f.concept.name in probed], data, _literal(judged))
+    by_name = {f.concept.name: f for f in causes}
+    return [by_name.get(f.concept.name, f) for f in found]
 
 
 def _by_kind(judged: Sequence[Judged]) -> dict[str, tuple[int, int, int]]:

@@ -154,7 +154,7 @@ def explained(
     `zcurate prune --ids`.
 
     Args:
-        literal: concept -> of its failing pictures, whether each shows the parts of the name.
+        literal: concept -> of its failing pictures, whether each shows a part of the name.
         folder: for the samples that are checked.
         judging: verdicts on what lies in a folder, file -> passes; None where nobody can tell.
     """

@@ -104,6 +104,9 @@ def _outcome(view: View, shard: str, row: int) -> str:
     here = view.table(shard, []).slice(row, 1).to_pylist()[0]
     if not here["live"]:
         return "not live: superseded, removed, or outside this run"
+    base = view.selection.bases[shard]
+    if row in base.dropped or row in base.kept:
+        return f"{'dropped' if row in base.dropped else 'kept'} by people (zcurate prune DATASET --list, or a review)"
     dropped = next((g for g in view.decisions if not here[f"keep:{g}"]), None)
     if dropped is None:
         return "kept"

@@ -38,7 +38,7 @@ class Evidence:
         low_quality, base_low_quality: share of its samples, and of all, that score low (blur, compression, ...); None
             without scores.
         drawn_share: its share of what training drew, over its share of the kept samples; None without weights.
-        literal, failed: failing pictures that show the parts of its name instead; all failing pictures so checked.
+        literal, failed: failing pictures that show a part of its name instead; all failing pictures so checked.
         parts_pass: every part of its name passes when asked for by itself; None without parts.
     """
 
@@ -65,14 +65,15 @@ class Rules:
         quality_margin: the same for low quality.
         few: data is lacking below this share of what is expected.
         starved: a concept is under-weighted when it was drawn less than this share of its part of the data.
-        literal: pictures show the parts of the name when surely more than this share of the failing ones do.
+        literal: a name is taken apart when surely more than this share of the failing pictures show a part of it. Above
+            what chance shows of two things.
     """
 
     wrong_margin: float = 0.1
     quality_margin: float = 0.3
     few: float = 0.5
     starved: float = 0.5
-    literal: float = 0.2
+    literal: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def cause_of(e: Evidence, rules: Rules | None = None) -> Cause:
             found.append(BAD_DATA)
     if e.failed and e.parts_pass:
         low, _ = anytime(e.literal, e.failed)
-        said.append(f"{e.literal} of {e.failed} failing pictures show the parts of its name")
+        said.append(f"{e.literal} of {e.failed} failing pictures show a part of its name")
         if low > r.literal:
             found.append(CONFUSED)
     said.append(f"{e.claimed} samples, {e.expected:.0f} expected")

@@ -17,7 +17,7 @@ from .corrections import with_corrections
 from .dataset import Dataset
 from .digest import row_keys
 from .lineage import BOOKKEEPING, SAMPLES, BoundStage
-from .selection import ShardBase, base_mask, keep_mask
+from .selection import ShardBase, base_mask, keep_mask, media_mask
 from .shard import ShardMeta
 from .storage import ObjectInfo
 
@@ -65,7 +65,7 @@ def read_input(
     samples = dataset.read(SAMPLES, shard, ["sample_id", *chosen[SAMPLES]])
     ids = samples.column("sample_id")
     names, arrays = ["sample_id"], [ids]
-    mask = base_mask(base, ids)
+    mask = base_mask(base, ids) & media_mask(dataset, bound, shard, len(ids))
     for group in bound.input_groups:
         columns = chosen[group]
         if group == SAMPLES:

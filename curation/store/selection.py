@@ -17,6 +17,10 @@ from .digest import json_digest
 from .index import GroupIndex
 from .lineage import SAMPLES, BoundStage, Limit
 from .overlay import Overlay, read_overlay
+from .samples import read_sources
+
+#: Kind of a source whose rows are clips.
+CLIPS = "video"
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def keep_mask(base: ShardBase, keep: pa.ChunkedArray) -> np.ndarray:
 def selected_mask(dataset: Dataset, bound: BoundStage, shard: str, base: ShardBase) -> np.ndarray:
     """bool [rows]: the rows a stage runs on: live, ok in every group it reads, kept by every group in `where`."""
     ids = dataset.read(SAMPLES, shard, ["sample_id"]).column(0)
-    mask = base_mask(base, ids)
+    mask = base_mask(base, ids) & media_mask(dataset, bound, shard, len(ids))
     for group in bound.input_groups:
         if group != SAMPLES:
             status = dataset.read(bound.paths[group], shard, ["_status"]).column(0)
@@ -194,6 +198,15 @@ def selected_mask(dataset: Dataset, bound: BoundStage, shard: str, base: ShardBa
     for group in bound.spec.where:
         mask &= keep_mask(base, dataset.read(bound.paths[group], shard, ["keep"]).column(0))
     return mask
+
+
+def media_mask(dataset: Dataset, bound: BoundStage, shard: str, rows: int) -> np.ndarray:
+    """bool [rows]: what a stage can read at all, by the kind of the row's source."""
+    clips = [n for n, s in read_sources(dataset).items() if s.kind == CLIPS] if bound.spec.stills else []
+    if not clips:
+        return np.ones(rows, bool)
+    source = dataset.read(SAMPLES, shard, ["source"]).column(0)
+    return ~pc.is_in(source, pa.array(clips, source.type)).to_numpy()
 
 
 def expected_inputs(

@@ -59,4 +59,4 @@ class Encoders:
 
 def image_tensor(pixels: np.ndarray) -> Tensor:
     """uint8 [height, width, 3] as float32 [3, height, width] in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 127.5 - 1
+    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1).float() / 127.5 - 1

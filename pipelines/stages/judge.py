@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
     from zcurate.pipelines.stage_chat import StageChat
 
-VERSION = 1
+VERSION = 2
 NAME = "judge"
 _LOCATION = ("source", "uri", "container", "member", "offset", "length")
 MAX_PROMPT_CHARS = 8_000
@@ -52,7 +52,7 @@ OUTPUT = pa.schema(
         field_of("concept", pa.string(), "what it is a probe of; null for pictures that are none"),
         field_of("elements", pa.list_(ANSWER), "claims of the prompt; satisfied is null where unscored"),
         field_of("passes", pa.bool_(), "the concept, or every element, is shown; null: cannot be told"),
-        field_of("literal", pa.bool_(), "of a probe that fails: all parts of the name are shown instead"),
+        field_of("literal", pa.bool_(), "of a probe that fails: a part of the name is shown instead"),
         field_of("satisfied_share", pa.float32(), "satisfied over scored elements; null without any", "0..1"),
         field_of("unscored", pa.int32(), "elements nobody could check"),
         field_of("tokens_in", pa.int32(), "of the model, over all attempts"),
@@ -197,8 +197,8 @@ class Asked:
     def output(self, judgement: Judgement) -> dict[str, Any]:
         of = [judgement.answers[i].satisfied for i in self._parts]
         literal = None
-        if judgement.passes is False and of and None not in of:
-            literal = all(of)
+        if judgement.passes is False and of and (any(of) or None not in of):
+            literal = any(of)
         scored = {
             i: v for i, v in judgement.satisfied.items() if self.concept is None or i not in self._parts
         }

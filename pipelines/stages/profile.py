@@ -74,6 +74,7 @@ class ProfileStage:
             },
             config=config.model_dump() | {"block": _block_digest(ctx.block)},
             models=_model_identities() if config.quality else {},
+            stills=True,
         )
 
     def setup_node(self) -> None:

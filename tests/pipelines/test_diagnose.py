@@ -162,6 +162,11 @@ def test_causes_are_found_in_the_training_data(zcurate, tmp_path):
     }
     assert {f["concept"]["name"]: f["concept"]["samples"] for f in found["findings"]}["blue star"] == 1
     assert all(f["neighbors"] for f in found["findings"])
+    # The same pictures, as somebody else's: without priors nothing says how many blue stars there should be.
+    made = (f"folder:{tmp_path / 'd' / 'pictures'}", "--dataset", tmp_path / "ds", "--out", tmp_path / "e")
+    again = diagnosis(zcurate, *made, *SHAPES)
+    causes = {f["concept"]["name"]: f["cause"]["name"] for f in again["findings"]}
+    assert causes == {"red circle": "unknown", "blue star": "unknown", "green ring": "bad_data"}
     # What is wrong is listed for pruning, and nothing else.
     (listed,) = (tmp_path / "d" / "wrong").iterdir()
     assert len(listed.read_text().split()) == 40

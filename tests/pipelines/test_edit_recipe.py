@@ -48,6 +48,15 @@ def test_one_command_makes_pairs_of_photographs_and_clips(zcurate, tmp_path):
         if r["_status"] == "error"
     }
     assert faults == {"empty.mp4": "EmptyVideoError"}  # pictures are no faulty clips
+    (folder,) = (tmp_path / "ds/profile").iterdir()
+    profiled = {
+        (names[r["sample_id"]], r["_status"])
+        for s in dataset.samples().metas
+        for r in dataset.read(f"profile/{folder.name}", s).to_pylist()
+        if not names[r["sample_id"]].endswith(".png")
+    }
+    # and clips no faulty pictures
+    assert profiled == {("broken.jpg", "error"), ("a.mp4", "not_selected"), ("empty.mp4", "not_selected")}
     made = {
         s.stage: [p for shard in s.shards() for p in s.pairs(shard)] for s in pair_sets(str(tmp_path / "ds"))
     }
