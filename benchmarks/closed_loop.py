@@ -296,7 +296,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--folder", type=Path, default=CACHE, help="kept: the base is trained once")
     parser.add_argument("--base-steps", type=int, default=2200)
-    parser.add_argument("--steps", type=int, default=2000, help="of each arm")
+    parser.add_argument("--steps", type=int, default=1600, help="of each arm")
     parser.add_argument(
         "--probes", type=int, default=48, help="pictures of each concept and model at the end"
     )

@@ -37,6 +37,41 @@ PLAIN_CONCEPTS = 12
 SIZE_PX = 11
 
 
+#: What people write around what is seen.
+BEFORE = (
+    *(
+        "",
+        "",
+        "an image of ",
+        "photo: ",
+        "here we see ",
+        "my picture of ",
+        "a drawing of ",
+        "old sketch of ",
+        "found: ",
+    ),
+    *("the new ", "this is ", "look at "),
+)
+BEHIND = (
+    *(
+        "",
+        "",
+        " on plain ground",
+        ", seen from the front",
+        ", with nothing else around",
+        " as a sticker",
+        ", small and neat",
+    ),
+    *(
+        ", in the usual style",
+        ", for a poster",
+        ", view of the whole thing",
+        ", middle size",
+        " in a picture book",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Sizes:
     """Pictures of the training set and of the pool.
@@ -141,7 +176,10 @@ def save(folder: Path, name: str, spec: SceneSpec, caption: str) -> None:
 
 
 def caption_of(spec: SceneSpec, rng: np.random.Generator) -> str:
-    """As people write: with or without colors, as a sentence or a list of tags, with or without commas."""
+    """As people write: with or without colors, as a sentence or tags, with or without commas, with words around it.
+
+    None of them is a prompt that `zcurate diagnose` probes with, but for the bare name.
+    """
     full = [t.concept for t in spec.things]
     bare = [t.kind for t in spec.things]
     forms = (
@@ -151,9 +189,12 @@ def caption_of(spec: SceneSpec, rng: np.random.Generator) -> str:
         " and ".join(f"a {n}" for n in bare),
         ", ".join(bare),
         " ".join(bare),
-        f"a photo of {' and '.join(bare)}",
     )
-    return forms[int(rng.integers(len(forms)))]
+    text = forms[int(rng.integers(len(forms)))]
+    if rng.random() < 0.5:
+        return text
+    before, behind = (str(rng.choice(words)) for words in (BEFORE, BEHIND))
+    return f"{before}{text}{behind}"
 
 
 def shows(spec: SceneSpec, concept: str) -> bool:
