@@ -287,7 +287,10 @@ def test_people_overrule_a_quota(built, tmp_path):
     view = open_view(str(ds))
     add_decisions(view.dataset, "review", [out["sample_id"]], "test", "wanted", keep=True)
     assert decisions(ds)[out["samples.key"]]["keep:decisions/sampling"]
-    assert explain_sample(str(ds), out["sample_id"])["outcome"] == "kept"
+    assert (
+        explain_sample(str(ds), out["sample_id"])["outcome"]
+        == "kept by people (zcurate prune DATASET --list, or a review)"
+    )
     assert explain_sample(str(ds), out["sample_id"])["groups"]["decisions/sampling"]["keep"] is False
 
 
