@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ import yaml
 from planted_world import CAUSES, Planted, Sizes, planted, save, shows, write_pool, write_training
 
 import zcurate.model
+from zcurate.model.data.shapes.world import SceneSpec
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "zcurate" / "closed_loop"
 ZCURATE = Path(sys.executable).with_name("zcurate")
@@ -142,7 +144,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def base(run: Run) -> tuple[Path, Path, list]:
+def base(run: Run) -> tuple[Path, Path, list[SceneSpec]]:
     """The training set and the model trained on it. Returns the dataset, the model, and the scenes."""
     from zcurate.model.pipeline_folder import save_pipeline, shapes_pipeline
 
@@ -157,7 +159,9 @@ def base(run: Run) -> tuple[Path, Path, list]:
     return dataset, model, specs
 
 
-def repair(run: Run, dataset: Path, pool: Path, found: dict, scenes: dict) -> tuple[Path, dict]:
+def repair(
+    run: Run, dataset: Path, training: Sequence[SceneSpec], pool: Path, found: dict, scenes: dict
+) -> tuple[Path, dict]:
     """Prune and augment a copy of the dataset as the diagnosis says. Returns it, and what retrieval brought."""
     mended = run / "mended"
     shutil.rmtree(mended, ignore_errors=True)
@@ -171,13 +175,13 @@ def repair(run: Run, dataset: Path, pool: Path, found: dict, scenes: dict) -> tu
         *(x for name in failing for x in ("--concept", name)), "--per-concept", 100,
         "--verifier", VERIFIER, "--apply", "--engine", run.args.engine,
     )  # fmt: skip
-    return mended, retrieved(run, pool, scenes)
+    return mended, retrieved(run, training, pool, scenes)
 
 
-def retrieved(run: Run, pool: Path, scenes: dict) -> dict:
+def retrieved(run: Run, training: Sequence[SceneSpec], pool: Path, scenes: dict) -> dict:
     """Precision by the scenes that the pool was made from: an addition counts when it shows its concept, once, and is new."""
     names = {row["sample_id"].hex(): row["uri"] for row in samples(pool)}
-    known = {spec.id for spec in run.training}
+    known = {spec.id for spec in training}
     right, total, seen = Counter(), Counter(), set()
     for sidecar in sorted((run / "augment" / "added").rglob("*.json")):
         facts = json.loads(sidecar.read_text())
@@ -237,8 +241,8 @@ def one(args: argparse.Namespace, seed: int) -> dict:
     run = Run(args, seed)
     world, start = run.world, time.perf_counter()
     print(f"seed {seed}: {json.dumps(world.faults)}\n{run.folder}", flush=True)
-    dataset, model, run.training = base(run)
-    scenes = write_pool(run / "pool_pictures", world, run.sizes, seed, run.training)
+    dataset, model, training = base(run)
+    scenes = write_pool(run / "pool_pictures", world, run.sizes, seed, training)
     pool = run.dataset("pool", run / "pool_pictures")
 
     found = run.diagnose("diagnose", model, run / "diagnosis", seed, "--dataset", dataset)
@@ -247,7 +251,7 @@ def one(args: argparse.Namespace, seed: int) -> dict:
     ranked = [c for c in order[:12] if c in world.faults]
     explained = [c for c, fault in world.faults.items() if causes[c] == CAUSES[fault]]
 
-    mended, brought = repair(run, dataset, pool, found, scenes)
+    mended, brought = repair(run, dataset, training, pool, found, scenes)
     exports = {"loop": (run.export(mended, "export_loop"), mended)}
     mixed = at_random(run, dataset, scenes, brought["added"])
     exports["random"] = (run.export(mixed, "export_random"), mixed)

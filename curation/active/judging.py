@@ -8,17 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .reward.claims import Claim as Element
 
-class Claim(Protocol):
-    """An element of a prompt, as the captioner takes it apart."""
 
-    id: str
-    kind: str
-    name: str
-    text: str
-    parents: tuple[str, ...]
+class Claim(Element, Protocol):
+    """An element of a prompt, and who is meant to check it."""
+
     checker: str
-    negated: bool
 
 
 class Checker(Protocol):
