@@ -1,19 +1,20 @@
 """`zcurate diagnose`: draw what a generator may fail at, judge it, and say what fails and why.
 
-All that is known lies in one folder: `pictures/` with their prompts, a dataset of them whose stage `judge` holds the
-verdicts, and the report. The same command goes on after a stop: pictures that are there are not drawn again, verdicts
-that are there not asked again.
+All that is known lies in one folder: `pictures/` with their prompts, a dataset of them whose stages `draw` and `judge` say
+what drew them and hold the verdicts, and the report. The same command goes on after a stop: pictures that are there are not
+drawn again, verdicts that are there not asked again.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zcurate.curation.active.causes import confusion_told
 from zcurate.curation.active.choosing import Choice, Concept, choose
@@ -22,19 +23,18 @@ from zcurate.curation.active.ranking import Finding, ranked
 from zcurate.curation.active.testing import FAILS, Plan, Tally
 from zcurate.curation.errors import ConfigError, ZcurateError
 
-from .build import BuildOptions, build
 from .concept_lists import graph_concepts, named, read_concepts, with_parts
 from .diagnosis_evidence import TrainingData, explained
 from .diagnosis_record import about, compared_with, earlier_concepts, note_run, write
+from .generating import folder_of
+from .judging import JUDGE, Judged, judged_pictures, judged_rows, run_stages
 from .probe_pictures import Probes
-from .recipe import build_recipe
+from .registry import resolve
 from .view import open_view
 
-if TYPE_CHECKING:
-    from .generators import GeneratorEngine
-
-JUDGE = "judge"
-_JUDGED = ("prompt", "concept", "elements", "passes", "literal", "unscored", "tokens_in", "tokens_out")
+DRAW = "draw"
+#: Pictures that one worker draws between two that it may be stopped, or another may take over.
+ROWS_PER_SHARD = 32
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,6 @@ class Options:
     against: Path | None = None
     engine: str = "ray"
     address: str | None = None
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One picture's row of the stage, with its place."""
-
-    picture: str
-    row: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -122,7 +114,7 @@ def diagnose(o: Options, say: Callable[[str], None] = lambda text: None) -> Diag
         found = _of_pictures(o, judged)
     else:
         found = _of_probes(o, say)
-        judged = list(_rows(o.out / "dataset"))
+        judged = list(judged_rows(o.out / "dataset"))
     diagnosis = Diagnosis(
         tuple(found),
         _by_kind(judged),
@@ -148,13 +140,17 @@ def _drawn(o: Options) -> int:
 
 def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
     concepts = _concepts(o)
-    generator = _opened(o, len(concepts), say)
-    probes = Probes(o.out / "pictures", o.size, o.asked, o.seed, o.batch)
+    probes = Probes(o.out / "pictures", o.asked, o.seed)
+    affordable = _affordable(o, len(concepts), say)
+    if affordable < math.inf:  # what was asked for before a stop may still have to be drawn, and paid
+        affordable -= probes.counts().total() - probes.drawn_by("dashscope:")
     by_name = {c.name: c for c in concepts}
     while True:
-        judged = _judged(o, probes.folder) if probes.folder.is_dir() else []
+        asked = probes.counts()
+        judged = _probed(o) if asked else []
         tallies = _tallies(concepts, judged)
-        left = None if o.budget is None else max(0, o.budget - len(judged))
+        left = min(affordable, math.inf if o.budget is None else o.budget - asked.total())
+        left = None if left == math.inf else max(0, int(left))
         wanted = o.plan.next_round(tallies, left)
         literal = _literal(judged)
         if not wanted and o.dataset:
@@ -170,10 +166,11 @@ def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
         say(f"{drawn} pictures judged, {len(wanted)} of {len(concepts)} concepts need more")
         if not wanted:
             break
-        targets = [(by_name[name], tallies[name].drawn + count) for name, count in wanted.items()]
-        if not probes.draw(generator, targets):
-            # Pictures that cannot be judged (files damaged since) are no reason to go on for ever.
+        # Pictures that cannot be drawn, or not be read, are no reason to go on for ever: `most` counts them too.
+        new = probes.ask([(by_name[n], min(asked[n] + count, o.plan.most)) for n, count in wanted.items()])
+        if not new:
             break
+        affordable -= new
     weights = _weights(concepts)
     found = ranked(concepts, tallies, o.plan, weights)
     found = [replace(f, pictures=tuple(_failing(f.concept.name, judged))) for f in found]
@@ -231,22 +228,20 @@ def _concepts(o: Options) -> list[Concept]:
     return [*chosen, *(of.get(p.casefold(), Concept(p)) for p in parts)]
 
 
-def _opened(o: Options, concepts: int, say: Callable[[str], None]) -> GeneratorEngine:
-    from .registry import resolve
-
-    if o.generator.startswith("dashscope:"):
-        from zcurate.model.api.generator import SPEND_VARIABLE
-
-        price = _price()
-        most = min(o.budget or concepts * o.plan.most, concepts * o.plan.most)
-        quote = f"{price * concepts * o.plan.least:.2f} to {price * most:.2f} USD"
-        if o.max_spend is None:
-            raise ConfigError(
-                f"pictures of {o.generator} cost money, here {quote} (list price): allow it with --max-spend"
-            )
-        say(f"pictures will cost {quote} (list price); at most {o.max_spend:g} USD are spent")
-        os.environ[SPEND_VARIABLE] = str(o.max_spend)
-    return resolve("generator", o.generator)
+def _affordable(o: Options, concepts: int, say: Callable[[str], None]) -> float:
+    """Pictures that may be drawn in this run: of a paid generator, for the money. Raises ConfigError."""
+    if not o.generator.startswith("dashscope:"):
+        return math.inf
+    price = _price()
+    most = min(o.budget or concepts * o.plan.most, concepts * o.plan.most)
+    quote = f"{price * concepts * o.plan.least:.2f} to {price * most:.2f} USD"
+    if o.max_spend is None:
+        raise ConfigError(
+            f"pictures of {o.generator} cost money, here {quote} (list price): allow it with --max-spend"
+        )
+    resolve("generator", o.generator).close()  # says what is wrong with the key before anything is asked for
+    say(f"pictures will cost {quote} (list price); at most {o.max_spend:g} USD are spent")
+    return math.floor(o.max_spend / price)
 
 
 def _price() -> float:
@@ -254,60 +249,48 @@ def _price() -> float:
     from zcurate.model.api.dashscope import PRICES_USD
     from zcurate.model.api.generator import DEFAULT_REGION, REGION_VARIABLE
 
-    return PRICES_USD[os.environ.get(REGION_VARIABLE, DEFAULT_REGION)][0]
+    region = os.environ.get(REGION_VARIABLE) or DEFAULT_REGION
+    if region not in PRICES_USD:
+        raise ConfigError(f"{REGION_VARIABLE}={region!r}: write one of {', '.join(sorted(PRICES_USD))}")
+    return PRICES_USD[region][0]
 
 
 def _judged(o: Options, folder: Path) -> list[Judged]:
     return judged_pictures(folder, o.out / "dataset", o.judge, o.engine, o.address, "model")
 
 
-def judged_pictures(
-    folder: Path,
-    dataset: Path,
-    settings: Mapping[str, Any],
-    engine: str,
-    address: str | None = None,
-    origin: str = "unknown",
-) -> list[Judged]:
-    """Judge what lies in a folder; what was judged before is not judged again.
-
-    Args:
-        dataset: where the verdicts are kept. settings: of the stage `judge`.
-
-    Raises:
-        ConfigError: wrong settings. ZcurateError: the stage did not finish.
-    """
-    recipe = build_recipe(
-        {
-            "name": "diagnosis",
-            "dataset": str(dataset),
-            "sources": [{"name": "pictures", "root": str(folder), "kind": "folder", "origin": origin}],
-            "stages": {JUDGE: dict(settings)},
-            "report": False,
-        },
-        "zcurate diagnose",
-    )
-    outcome = build(recipe, BuildOptions(engine, address, quiet=True, max_quarantined=1.0), "diagnose")
-    if outcome.result.failed or not outcome.result.complete:
-        raise ZcurateError(
-            "; ".join(outcome.result.failed) or "judging was stopped; the same command goes on"
-        )
-    return list(_rows(dataset))
+def _probed(o: Options) -> list[Judged]:
+    """What was asked for, drawn and judged, as far as that has not been done. Raises ZcurateError: nothing comes."""
+    folder = folder_of(o.generator) if o.generator.startswith("s3dit:") else None
+    model = (
+        f"s3dit:{folder.resolve()}" if folder else o.generator
+    )  # workers may have another working directory
+    draw = {"model": model, "size": o.size, "batch": o.batch, "max_spend": o.max_spend}
+    dataset = o.out / "dataset"
+    source = {"name": "pictures", "root": str(o.out / "pictures"), "kind": "manifest", "origin": "model"}
+    run_stages(dataset, source, {DRAW: draw, JUDGE: dict(o.judge)}, o.engine, o.address, ROWS_PER_SHARD)
+    if not _drawn(o):
+        raise ZcurateError(f"{o.generator} drew nothing: {_first_error(dataset)}")
+    return list(judged_rows(dataset))
 
 
-def _rows(dataset: Path) -> Iterator[Judged]:
+def _first_error(dataset: Path) -> str:
     view = open_view(str(dataset))
-    for _, table in view.tables(["samples.uri", f"{JUDGE}._status", *(f"{JUDGE}.{c}" for c in _JUDGED)]):
-        for row in table.to_pylist():
-            if row["live"] and row[f"{JUDGE}._status"] == "ok":
-                yield Judged(row["samples.uri"], {c: row[f"{JUDGE}.{c}"] for c in _JUDGED})
+    messages = (
+        row[f"{DRAW}._error_message"]
+        for _, table in view.tables([f"{DRAW}._error_message"])
+        for row in table.to_pylist()
+    )
+    return next(filter(None, messages), "for no reason it gave")
 
 
 def _errors(o: Options) -> int:
+    """Pictures that could not be drawn, or not be read."""
     view = open_view(str(o.out / "dataset"))
+    columns = [f"{stage}._status" for stage in (DRAW, JUDGE) if view.plan.path(stage)]
     return sum(
-        row["live"] and row[f"{JUDGE}._status"] == "error"
-        for _, table in view.tables([f"{JUDGE}._status"])
+        row["live"] and "error" in (row[c] for c in columns)
+        for _, table in view.tables(columns)
         for row in table.to_pylist()
     )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from zcurate.curation.errors import ConfigError
-from zcurate.curation.stage import ExpandStage, GlobalStage
+from zcurate.curation.stage import ExpandStage, GlobalStage, StageSpec
 from zcurate.curation.store import SAMPLES, BoundStage, Limit, SourceInfo, bind
 from zcurate.curation.store.expand import child_path
 from zcurate.curation.uris import check_root
@@ -17,6 +17,9 @@ from zcurate.curation.uris import check_root
 from .context import StageContext
 from .recipe import Recipe
 from .registry import stage_module
+
+#: The group of the stage that makes pictures.
+DRAWN = "draw"
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,17 @@ def plan_stages(recipe: Recipe, sources: Mapping[str, SourceInfo], limit: Limit 
             else "map"
         )
         refs.append(ref)
-        specs.append(stage.spec)
+        specs.append(_after_drawing(stage.spec) if DRAWN in groups else stage.spec)
         groups |= set(stage.spec.outputs)
     bound = bind(specs, limit)
     paths = {g: b.paths[g] for b in bound for g in b.spec.outputs}
     return Plan(tuple(PlannedStage(*t) for t in zip(refs, bound, kinds, strict=True)), paths)
+
+
+def _after_drawing(spec: StageSpec) -> StageSpec:
+    """Who opens pictures that this recipe draws waits until they are there, and opens them anew when they are others."""
+    opens = "samples.uri" in spec.reads
+    return replace(spec, reads=(*spec.reads, f"{DRAWN}.digest")) if opens else spec
 
 
 def check_config(model: type[BaseModel], settings: Mapping[str, Any], where: str) -> BaseModel:

@@ -1,78 +1,82 @@
-"""Pictures drawn to test a generator: one folder per concept, file by file, so that a stopped run goes on."""
+"""What is drawn to test a generator: a manifest of pictures, one folder per concept, for the stage `draw`."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import xxhash
 
 from zcurate.curation.active.choosing import Concept
 from zcurate.curation.active.prompting import prompts_for
+from zcurate.curation.errors import ConfigError
 
-from .generating import SIZE, TINY_SIZE, model_errors
-
-if TYPE_CHECKING:
-    from .generators import GeneratorEngine
-
-#: Pictures asked for in one call; those drawn before a stop are kept.
-_CHUNK = 64
+MANIFEST = "probes.jsonl"
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Where pictures of concepts lie and how they are drawn.
+    """Which pictures of concepts were asked for. Whether they lie there, only the stage knows.
 
     Attributes:
-        folder: OUT/pictures. size: `W*H` px; None for the model's own.
-        asked: prompts of users. seed: of prompts and pictures.
-        batch: pictures drawn together.
+        folder: OUT/pictures. asked: prompts of users. seed: of prompts and pictures.
     """
 
     folder: Path
-    size: str | None = None
     asked: tuple[str, ...] = ()
     seed: int = 0
-    batch: int = 4
 
-    def draw(self, generator: GeneratorEngine, wanted: Sequence[tuple[Concept, int]]) -> int:
-        """Draw the first so many pictures of each concept, those that are there left out. Returns how many were drawn.
+    def counts(self) -> Counter[str]:
+        """Concept -> pictures asked for so far. Raises ConfigError: the manifest is damaged."""
+        return Counter(row["concept"] for row in self._rows())
 
-        Raises what the generator raises, as ConfigError or ZcurateError.
-        """
-        drawn = 0
-        with model_errors():
-            missing = self._missing(generator, wanted)
-            while chunk := list(islice(missing, _CHUNK)):
-                pictures = generator.generate([request for _, _, request in chunk], self.batch)
-                for (concept, index, _), picture in zip(chunk, pictures, strict=True):
-                    facts = {"concept": concept.name, "parts": list(concept.parts), "probe": index}
-                    folder = self.folder / slug(concept.name)
-                    for left in folder.glob(f"{index:05d}*.json"):  # of a picture that was never finished
-                        left.unlink()
-                    replace(picture, record=picture.record | facts).save(folder, f"{index:05d}")
-                    drawn += 1
-        return drawn
+    def ask(self, wanted: Sequence[tuple[Concept, int]]) -> int:
+        """Ask for the first so many pictures of each concept, those asked for before left out; how many are new."""
+        rows = self._rows()
+        there = {row["path"] for row in rows}
+        new = [
+            {
+                "path": f"{slug(concept.name)}/{index:05d}.png", "prompt": prompt, "seed": seed,
+                "concept": concept.name, "parts": list(concept.parts), "probe": index,
+            }
+            for concept, count in wanted
+            for index, (prompt, seed) in enumerate(prompts_for(concept, count, self.asked, self.seed))
+        ]  # fmt: skip
+        new = [row for row in new if row["path"] not in there]
+        if new:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part = self.folder / f".{MANIFEST}.part"
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in [*rows, *new]]
+            part.write_text("".join(lines), encoding="utf-8")
+            os.replace(part, self.folder / MANIFEST)
+        return len(new)
 
-    def _missing(
-        self, generator: Any, wanted: Sequence[tuple[Concept, int]]
-    ) -> Iterator[tuple[Concept, int, Any]]:
-        from zcurate.model.canvas import parse_size
-        from zcurate.model.request import PRESETS, Request, preset_of
+    def drawn_by(self, prefix: str) -> int:
+        """Pictures that lie there, drawn by a model whose name begins so."""
+        found = 0
+        for sidecar in self.folder.glob("*/*.json"):
+            try:
+                record = json.loads(sidecar.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            made = isinstance(record, dict) and str(record.get("model")).startswith(prefix)
+            found += made and sidecar.with_suffix(".png").exists()
+        return found
 
-        pipeline = getattr(generator, "pipeline", None)
-        default = TINY_SIZE if pipeline is not None and pipeline.in_pixels else SIZE
-        size = parse_size(self.size or default)
-        settings = PRESETS[preset_of(pipeline)] if pipeline is not None else PRESETS["turbo"]
-        for concept, count in wanted:
-            folder = self.folder / slug(concept.name)
-            for index, (prompt, seed) in enumerate(prompts_for(concept, count, self.asked, self.seed)):
-                if not (folder / f"{index:05d}.png").exists():
-                    yield concept, index, Request(prompt, size, seed, settings)
+    def _rows(self) -> list[dict]:
+        path = self.folder / MANIFEST
+        try:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+            return [{**row, "path": row["path"], "concept": row["concept"]} for row in rows]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise ConfigError(f"{path}: not a list of probes ({e!r}); delete it to ask anew") from e
 
 
 def slug(name: str) -> str:

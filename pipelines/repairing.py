@@ -15,32 +15,26 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from zcurate.curation.active.causes import ACTIONS
 from zcurate.curation.active.choosing import Concept
-from zcurate.curation.active.prompting import naming
-from zcurate.curation.errors import ConfigError, DatasetError, SampleError
-from zcurate.curation.store import read_sources
+from zcurate.curation.errors import ConfigError, DatasetError, ZcurateError
+from zcurate.curation.store.digest import json_digest
+from zcurate.curation.uris import check_root
 
 from .build import BuildOptions, ingest_source
 from .build import build as run_build
-from .context import StageContext
 from .cycles import findings, note
-from .diagnosing import Judged, judged_pictures
 from .diagnosis_evidence import TrainingData
+from .judging import Judged, judged_pictures, run_stages
 from .probe_pictures import slug
 from .recipe import SourceConfig, build_recipe
 from .runlog import latest_record
-from .searching import Searcher, open_search
+from .search_indexes import VECTORS
+from .searching import open_search
+from .stages.retrieve import EXAMPLES, Candidate
+from .view import open_view
 
-#: Ranks are fused as 1 / (this + rank), after Cormack et al. 2009.
-_RRF = 60.0
-#: Probability of being made by a model from which a candidate is refused, where the pool has scores.
-MOST_AI = 0.9
-#: Good examples whose look-alikes are searched, per concept.
-EXAMPLES = 5
-_PLACE = ("source", "uri", "container", "member", "offset", "length", "origin", "text", "metadata", "license")
+RETRIEVE = "retrieve"
 REASONS = ("made_by_model", "already_there", "copy", "not_shown", "cannot_tell", "unreadable", "enough")
 
 
@@ -54,6 +48,7 @@ class Options:
         pool, dataset: dataset that is searched; dataset that is added to.
         out: folder of the additions; default DIAGNOSIS/augment.
         per_concept: samples added of each at most. look: candidates looked at per sample wanted.
+        turns: 1: by names, and by good examples of the dataset; 2: then also by what was found to show it.
         judge: settings of the stage `judge`.
         unverified: also what nobody can tell, e.g. without a model that looks.
         apply: add to the dataset and run its stages; else only the preview is made.
@@ -66,23 +61,13 @@ class Options:
     names: tuple[str, ...] = ()
     per_concept: int = 100
     look: int = 4
+    turns: int = 2
     judge: Mapping[str, Any] = field(default_factory=dict)
     unverified: bool = False
     apply: bool = False
     author: str = ""
     engine: str = "ray"
     address: str | None = None
-
-
-@dataclass
-class Candidate:
-    """A sample of the pool, and what was decided on it."""
-
-    sample_id: str
-    score: float
-    queries: list[str]
-    file: str = ""
-    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,20 +90,31 @@ def augment(o: Options, say: Callable[[str], None] = lambda text: None) -> list[
     if os.path.realpath(o.pool) == os.path.realpath(o.dataset):
         raise ConfigError("--pool and DATASET are the same; what is there already cannot be added")
     concepts = _concepts(o)
-    pool, data = open_search(o.pool), TrainingData(o.dataset)
-    present = data.content_ids()
-    folder = o.out / "candidates"
-    found: dict[str, list[Candidate]] = {}
-    for concept in concepts:
-        found[concept.name] = candidates = _candidates(pool, data, concept, o)
-        _write_candidates(pool, concept, candidates, present, folder, o)
-        say(f"{concept.name}: {len(candidates)} candidates")
-    judged = judged_pictures(folder, o.out / "dataset", o.judge, o.engine, o.address) if any(
-        c.file for cs in found.values() for c in cs
-    ) else []  # fmt: skip
-    verdicts = {j.picture: j for j in judged}
     causes = {c.name: cause for c, cause in _causes(o, concepts)}
-    repaired = [_decided(c, causes[c.name], found[c.name], verdicts, folder, o) for c in concepts]
+    folder, state = o.out / "candidates", _ready(o)
+    found: dict[str, list[Candidate]] = {}
+    lists = [{"name": c.name, "aliases": list(c.aliases), "good": [], "seen": [], "count": o.per_concept * o.look}
+             for c in concepts]  # fmt: skip
+    for turn in range(1, o.turns + 1):
+        for name, candidates in _retrieved(o, lists, f"{state}/{turn}").items():
+            say(f"{name}: {len(candidates)} candidates" + (" more by their look" if turn > 1 else ""))
+            found[name] = [*found.get(name, ()), *candidates]
+        judged = judged_pictures(folder, o.out / "dataset", o.judge, o.engine, o.address) if any(
+            c.file for cs in found.values() for c in cs
+        ) else []  # fmt: skip
+        verdicts = {j.picture: j for j in judged}
+        repaired = [_decided(c, causes[c.name], found[c.name], verdicts, o) for c in concepts]
+        if turn == 2 or o.unverified:
+            break
+        # What was found to show it says better than any word how more of it would look.
+        lists = [
+            {**row, "good": list(r.accepted[:EXAMPLES]), "seen": [c.sample_id for c in found[r.concept]],
+             "count": (o.per_concept - len(r.accepted)) * o.look}
+            for row, r in zip(lists, repaired, strict=True)
+            if 0 < len(r.accepted) < o.per_concept
+        ]  # fmt: skip
+        if not lists:
+            break
     added = _collect(concepts, found, folder, o)
     _preview(repaired, o)
     source = _apply(added, o) if o.apply and added else None
@@ -153,94 +149,44 @@ def _causes(o: Options, concepts: Sequence[Concept]) -> list[tuple[Concept, str]
     return [(c, known.get(c.name, "")) for c in concepts]
 
 
-def _candidates(pool: Searcher, data: TrainingData, concept: Concept, o: Options) -> list[Candidate]:
-    """By every name, and by the look of good examples; fused by rank."""
-    count = o.per_concept * o.look
-    scores: Counter[str] = Counter()
-    queries: dict[str, list[str]] = {}
+def _retrieved(o: Options, lists: Sequence[Mapping[str, Any]], name: str) -> dict[str, list[Candidate]]:
+    """Concept -> candidates, by the stage `retrieve`; those done before are not done again.
 
-    def add(query: str, hits: Sequence[Any]) -> None:
-        for rank, hit in enumerate(hits):
-            scores[hit.sample_id] += 1 / (_RRF + rank)
-            queries.setdefault(hit.sample_id, []).append(query)
-
-    for name in (concept.name, *concept.aliases):
-        add(f"text: {name}", pool.search(text=name, k=count, mode="auto").hits)
-    for sample_id, image in data.examples(concept, EXAMPLES):
-        try:
-            add(f"looks like: {sample_id}", pool.search(image=image, k=count // 2 + 1).hits)
-        except (DatasetError, ConfigError):
-            break  # the pool has no vectors: names alone
-    ranked = sorted(scores, key=lambda i: (-scores[i], i))[:count]
-    return [Candidate(i, scores[i], queries[i]) for i in ranked]
-
-
-def _write_candidates(
-    pool: Searcher,
-    concept: Concept,
-    candidates: Sequence[Candidate],
-    present: set[bytes],
-    folder: Path,
-    o: Options,
-) -> None:
-    """Original bytes of what may be looked at, with the concept as the prompt to be judged by."""
-    rows = pool.rows.take([pool.rows.number_of(bytes.fromhex(c.sample_id)) for c in candidates], [
-        *(f"samples.{c}" for c in _PLACE), *pool.rows.present(["metadata.ai_declared", "scores.ai_generated"])
-    ])  # fmt: skip
-    blobs = StageContext(sources=read_sources(pool.view.dataset)).blobs()
-    where = folder / slug(concept.name)
-    where.mkdir(parents=True, exist_ok=True)
-    seen: set[bytes] = set()
-    for candidate in candidates:
-        row = rows[pool.rows.number_of(bytes.fromhex(candidate.sample_id))]
-        if _made(row):
-            candidate.refused = "made_by_model"
-            continue
-        try:
-            data = blobs.read(*(row[f"samples.{c}"] for c in _PLACE[:6]))
-        except SampleError:
-            candidate.refused = "unreadable"
-            continue
-        content = xxhash.xxh3_128_digest(data)
-        if content in present or content in seen:
-            candidate.refused = "already_there" if content in present else "copy"
-            continue
-        seen.add(content)
-        suffix = Path(row["samples.member"] or row["samples.uri"]).suffix.lower() or ".img"
-        candidate.file = f"{slug(concept.name)}/{candidate.sample_id}{suffix}"
-        provenance = {
-            "pool": o.pool, "sample_id": candidate.sample_id, "queries": candidate.queries, "score": candidate.score,
-            "license": row["samples.license"], "source": row["samples.source"],
-        }  # fmt: skip
-        sidecar = {
-            "prompt": concept.name, "concept": concept.name, "caption": _text(concept, row["samples.text"]),
-            "keywords": [concept.name, *concept.aliases], "provenance": provenance,
-        }  # fmt: skip
-        for path, content in (
-            (
-                (folder / candidate.file).with_suffix(".json"),
-                json.dumps(sidecar, ensure_ascii=False).encode(),
-            ),
-            (folder / candidate.file, data),
-        ):
-            if not path.exists() or path.read_bytes() != content:
-                part = path.with_name(f".{path.name}.part")
-                part.write_bytes(content)
-                os.replace(part, path)
+    Args:
+        lists: rows of the stage. name: of their folder.
+    """
+    home = o.out / "retrieval" / name
+    listed = home / "concepts" / "concepts.jsonl"
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{"path": slug(row["name"]), **row} for row in lists]
+    part = listed.with_name(".concepts.part")
+    part.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+    os.replace(part, listed)
+    settings = {
+        "pool": check_root(o.pool), "dataset": check_root(o.dataset), "folder": str((o.out / "candidates").resolve()), "state": name,
+    }  # fmt: skip
+    source = {"name": "concepts", "root": str(listed), "kind": "manifest"}
+    run_stages(home / "dataset", source, {RETRIEVE: settings}, o.engine, o.address, rows_per_shard=1)
+    found: dict[str, list[Candidate]] = {}
+    view = open_view(str(home / "dataset"))
+    for _, table in view.tables(
+        [f"{RETRIEVE}.concept", f"{RETRIEVE}.candidates", f"{RETRIEVE}._error_message"]
+    ):
+        for row in table.to_pylist():
+            if row["live"] and row[f"{RETRIEVE}._error_message"]:
+                raise ZcurateError(f"retrieval: {row[f'{RETRIEVE}._error_message']}")
+            if row["live"] and row[f"{RETRIEVE}.concept"]:
+                found[row[f"{RETRIEVE}.concept"]] = [Candidate(**c) for c in row[f"{RETRIEVE}.candidates"]]
+    return {row["name"]: found[row["name"]] for row in lists}
 
 
-def _made(row: Mapping[str, Any]) -> bool:
-    """Whether a model made it: by where it comes from, by what the file declares, or by the pool's scores."""
-    return (
-        row["samples.origin"] == "model"
-        or bool(row.get("metadata.ai_declared"))
-        or (row.get("scores.ai_generated") or 0.0) > MOST_AI
-    )
-
-
-def _text(concept: Concept, text: str | None) -> str:
-    """What came with the picture; where that does not name the concept, which was then found by its look, the name."""
-    return text if text and naming(concept, [text]) else concept.name
+def _ready(o: Options) -> str:
+    """Digest of pool and dataset, whose search indexes are made or brought up to date by the way."""
+    pool = open_search(o.pool)
+    pool.search(text="a", k=1)
+    if pool.view.has(VECTORS):
+        len(pool.vectors)
+    return json_digest([pool.view.digest, open_view(o.dataset).digest])[:16]
 
 
 def _decided(
@@ -248,7 +194,6 @@ def _decided(
     cause: str,
     candidates: list[Candidate],
     verdicts: Mapping[str, Judged],
-    folder: Path,
     o: Options,
 ) -> Repaired:
     accepted: list[str] = []

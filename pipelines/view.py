@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from zcurate.curation.errors import DatasetError
 from zcurate.curation.stage import OK
 from zcurate.curation.store import SAMPLES, Dataset, Limit, read_selection, read_sources
+from zcurate.curation.store.digest import json_digest
 from zcurate.curation.store.index import GroupIndex
 from zcurate.curation.store.lineage import split_column
 from zcurate.curation.store.selection import base_mask, keep_mask
@@ -40,6 +41,13 @@ class View:
     def decisions(self) -> list[str]:
         """The groups of the plan whose `keep` decides, in the order of its stages."""
         return [g for g in self.plan.paths if is_decision(g)]
+
+    @property
+    def digest(self) -> str:
+        """Changes when anything that the plan's stages wrote does, or what people decided."""
+        groups = (SAMPLES, *self.plan.paths)
+        columns = {g: {s: m.columns for s, m in sorted(self.index(g).metas.items())} for g in groups}
+        return json_digest([columns, {s: b.digest for s, b in sorted(self.selection.bases.items())}])
 
     def has(self, group: str) -> bool:
         """Is any shard of that group there?"""

@@ -37,6 +37,9 @@ def augment(
     out: Annotated[Path | None, typer.Option("--out", help="Folder; default: DIAGNOSIS/augment.")] = None,
     per_concept: Annotated[int, typer.Option(min=1, help="Samples added of each concept at most.")] = 100,
     look: Annotated[int, typer.Option(min=1, help="Candidates looked at per sample wanted.")] = 4,
+    turns: Annotated[
+        int, typer.Option(min=1, max=2, help="2: search again by the look of what was found to show it.")
+    ] = 2,
     vlm: Annotated[
         str | None, typer.Option("--vlm", help="Model that checks candidates: `openai:URL#MODEL`.")
     ] = None,
@@ -77,6 +80,7 @@ def augment(
             names=tuple(concept or ()),
             per_concept=per_concept,
             look=look,
+            turns=turns,
             judge=judge,
             unverified=unverified,
             apply=apply,

@@ -34,7 +34,8 @@ def recipe(tmp_path, name, folder):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A dataset without blue stars, and a pool of 200 with 12 of them, one twice, 4 mislabelled, 2 made by a model, 1 known."""
+    """A dataset without blue stars, and a pool of 200 with 12 of them, one twice, 4 mislabelled, 2 made by a model, 1 known;
+    and 3 more whose captions do not say so."""
     tmp_path = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(0)
     names = [f"{c} {s}" for c in COLORS for s in SHAPES if (c, s) != ("blue", "star")]
@@ -56,6 +57,10 @@ def world(tmp_path_factory):
     for i, other in enumerate(others[:12]):
         save(tmp_path / "pool", f"star{i}", scene("blue star", other), caption="a blue star and something")
     save(tmp_path / "pool", "twice", scene("blue star", others[0]), caption="a blue star and something")
+    for i, ground in enumerate(("gray", "pink", "beige")):
+        save(tmp_path / "pool", f"unnamed{i}", scene("blue star", background=ground), caption="my favorite")
+    # a copy of what is found by its name, without one
+    save(tmp_path / "pool", "untold", scene("blue star", others[1]), caption="my favorite")
     for i in range(4):
         save(
             tmp_path / "pool",
@@ -74,20 +79,25 @@ def world(tmp_path_factory):
 
 
 def test_only_what_shows_it_and_is_new_is_accepted_and_nothing_is_added_unasked(zcurate, world, tmp_path):
-    code, out, err = zcurate(
-        "augment", str(world / "train_ds"), "--pool", str(world / "pool_ds"), "--concept", "blue star", "--out", str(tmp_path / "a"), *CHECKED
-    )  # fmt: skip
+    arguments = ("augment", str(world / "train_ds"), "--pool", str(world / "pool_ds"), "--concept", "blue star", "--out", str(tmp_path / "a"), *CHECKED)  # fmt: skip
+    code, out, err = zcurate(*arguments, "--turns", "1")
     assert code == 0, err
     (done,) = json.loads(out)
     assert len(done["accepted"]) == 12
+    assert (tmp_path / "a" / "augment.html").read_text().count("data:image/jpeg") == 12
+    # Those without the name are found by the look of the others.
+    code, out, err = zcurate(*arguments)
+    assert code == 0, err
+    (done,) = json.loads(out)
+    assert len(done["accepted"]) == 15
     assert done["refused"]["already_there"] == 1
     assert done["refused"]["copy"] >= 1
     assert done["refused"]["not_shown"] >= 4
     assert done["refused"].get("made_by_model", 0) <= 2
-    assert (tmp_path / "a" / "augment.html").read_text().count("data:image/jpeg") == 12
+    assert (tmp_path / "a" / "augment.html").read_text().count("data:image/jpeg") == 15
     assert len(Dataset.open(str(world / "train_ds")).samples().metas) == 1
-    record = json.loads((tmp_path / "a" / "cycles.jsonl").read_text())
-    assert (record["source"], record["concepts"][0]["accepted"]) == (None, 12)
+    records = [json.loads(x) for x in (tmp_path / "a" / "cycles.jsonl").read_text().splitlines()]
+    assert [(r["source"], r["concepts"][0]["accepted"]) for r in records] == [(None, 12), (None, 15)]
 
 
 def test_without_anyone_who_can_tell_nothing_is_accepted_unless_asked_for(zcurate, world, tmp_path):
@@ -108,16 +118,17 @@ def test_additions_go_through_the_stages_of_the_dataset_with_provenance(zcurate,
         code, out, err = zcurate(*arguments)
         assert code == 0, err
     (again,) = json.loads(out)
-    assert again["refused"]["already_there"] == 14
+    assert again["refused"]["already_there"] == 18
     dataset = Dataset.open(str(train))
     rows = []
     for path in sorted((train / "samples").glob("*.parquet")):
         rows += pq.read_table(path, columns=["source", "text", "metadata"]).to_pylist()
     added = [r for r in rows if r["source"].startswith("augment-")]
-    assert len(added) == 12
-    provenance = json.loads(added[0]["metadata"])["provenance"]
-    assert provenance["pool"] == str(world / "pool_ds")
-    assert any(q == "text: blue star" for q in provenance["queries"])
+    assert len(added) == 15
+    facts = {r["text"]: json.loads(r["metadata"])["provenance"] for r in added}
+    assert {f["pool"] for f in facts.values()} == {str(world / "pool_ds")}
+    assert "text: blue star" in facts["a blue star and something"]["queries"]
+    assert all(q.startswith("looks like: ") for q in facts["blue star"]["queries"])
     code, out, _ = zcurate("status", str(train), "--json")
     assert code == 0
     assert len(dataset.samples().metas) == 2

@@ -28,18 +28,17 @@ from torch.utils.data import DataLoader, IterableDataset
 from ..decode import decode
 from ..errors import ImageError
 from .averaging import averaged_step
-from .color_network import ColorNetwork
 from .inputs import tile_input
-from .network import TILE_SCORES, MarkNetwork, TileNetwork
+from .network import TILE_SCORES, TileNetwork
 from .synthesis import clean_copy, tile_sample
-from .train_color import calibrate_color, train_color
+from .train_color import calibrate_color, clean_logits, held_out_logits, train_color
 from .train_marks import calibrate_marks, train_marks
 from .watermarks import find_fonts
 
 #: Photographs are kept in memory at most this large; more is not needed to cut windows from.
 _BASE_SIDE_PX = {"tiles": 1000, "marks": 480, "color": 480}
-#: Share of clean validation photographs that may score over 0.5, for each score.
-_FLAGGED_MARKS, _FLAGGED_COLOR = 0.025, 0.015
+#: Share of clean validation photographs that may score over 0.5, for each score. Of color: nine scores together may flag 5 %.
+_FLAGGED_MARKS, _FLAGGED_COLOR = 0.025, 0.0055
 
 
 def load_photos(folder: str | Path, short_side_px: int) -> list[np.ndarray]:
@@ -114,16 +113,6 @@ def train_tiles(
     return average
 
 
-def calibrated(
-    part: str, network: MarkNetwork | ColorNetwork, folder: str | Path, seed: int
-) -> float | list[float]:
-    """Move the biases by the photographs of a folder; the shift in logits."""
-    photos = load_photos(folder, _BASE_SIDE_PX[part])
-    if part == "marks":
-        return calibrate_marks(network, photos, seed, _FLAGGED_MARKS)
-    return calibrate_color(network, photos, seed, _FLAGGED_COLOR)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -131,6 +120,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--fonts", nargs="+", required=True, help="folders with .ttf, .otf or .ttc files")
     parser.add_argument("--validation", help="folder of other clean photographs; default: no calibration")
     parser.add_argument("--out", required=True, help="safetensors file to write")
+    parser.add_argument("--folds", type=int, default=5,
+                        help="networks trained for the calibration of color alone, each without a part of the photos")  # fmt: skip
     parser.add_argument("--part", choices=["all", "tiles", "marks", "color"], default="all",
                         help="train one part and keep the others as they are in --out")  # fmt: skip
     parser.add_argument("--start", help="weights to go on from (tiles, marks); default: from scratch")
@@ -159,9 +150,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             limit_s = 60 * args.minutes
             network = train_marks(photos, fonts, args.steps, args.batch, args.seed, own, args.rate, limit_s)
         else:
-            network = train_color(photos, args.steps, args.batch, args.seed, args.rate)
-        if args.validation and part != "tiles":
-            about["shift"] = calibrated(part, network, args.validation, args.seed)
+            how = args.steps, args.batch, args.seed, args.rate
+            network = train_color(photos, *how)
+        if args.validation and part == "marks":
+            others = load_photos(args.validation, _BASE_SIDE_PX[part])
+            about["shift"] = calibrate_marks(network, others, args.seed, _FLAGGED_MARKS)
+        if args.validation and part == "color":
+            others = load_photos(args.validation, _BASE_SIDE_PX[part])
+            logits = clean_logits(network, others, args.seed)
+            if args.folds:
+                logits = torch.cat([logits, held_out_logits(photos, args.folds, *how)])
+            about |= {"folds": args.folds, "shift": calibrate_color(network, logits, _FLAGGED_COLOR)}
         state = {k: v for k, v in state.items() if not k.startswith(part + ".")}
         state |= {f"{part}.{k}": v.contiguous() for k, v in network.state_dict().items()}
         training[part] = about

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import distortions as d
 from .color_network import ColorNetwork
-from .color_synthesis import ColorSample, color_sample
+from .color_synthesis import ColorSample, color_sample, low_sun
+from .crops import overview
 from .histograms import BINS, coarse, light, log_chroma
 from .marks_synthesis import framings
 from .network import COLOR_SCORES
@@ -74,21 +76,43 @@ def _around(white: Tensor) -> Tensor:
     return bump / bump.sum(dim=1, keepdim=True)
 
 
-def calibrate_color(
-    network: ColorNetwork, photos: Sequence[np.ndarray], seed: int, flagged: float
-) -> list[float]:
-    """Lower the biases where more than such a share of clean photographs, never trained on, scores over 0.5.
+def held_out_logits(
+    photos: Sequence[np.ndarray], folds: int, steps: int, batch: int, seed: int, rate: float
+) -> Tensor:
+    """Logits [views, 3] of clean photographs, each by a network trained without it (cross-fitting).
 
-    Each photograph counts once as it is, and in three other framings.
+    Folds are runs of neighbors, because neighbors in a folder are often alike: a fold of what the others do not
+    have tells most about pictures from elsewhere.
+    """
+    edges = np.linspace(0, len(photos), folds + 1).round().astype(int)
+    logits = []
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        network = train_color([*photos[:first], *photos[last:]], steps, batch, seed, rate)
+        logits.append(clean_logits(network, photos[first:last], seed))
+    return torch.cat(logits)
+
+
+def clean_logits(network: ColorNetwork, photos: Sequence[np.ndarray], seed: int) -> Tensor:
+    """Logits [views, 3] of photographs as they are, in three other framings, and once in each look that is no fault."""
+    rng = np.random.default_rng(seed)
+    looks = (d.soft_light, low_sun, lambda rgb, _: d.monochrome(rgb))
+    views = [coarse(clean) for clean in framings(photos, seed)]
+    views += [coarse(overview(look(p, rng))) for p in photos for look in looks]
+    network.eval()
+    with torch.inference_mode():
+        chroma = torch.from_numpy(np.stack([log_chroma(v) for v in views]))
+        return network(chroma, torch.from_numpy(np.stack([light(v) for v in views])))
+
+
+def calibrate_color(network: ColorNetwork, logits: Tensor, flagged: float) -> list[float]:
+    """Lower the biases where more than such a share of clean photographs scores over 0.5.
+
+    Args:
+        logits: of photographs not trained on, see `clean_logits` and `held_out_logits`.
 
     Returns:
         the shift of each score, in logits; none is over 0.
     """
-    views = [coarse(clean) for clean in framings(photos, seed)]
-    network.eval()
-    with torch.inference_mode():
-        chroma = torch.from_numpy(np.stack([log_chroma(v) for v in views]))
-        logits = network(chroma, torch.from_numpy(np.stack([light(v) for v in views])))
     shift = -logits.quantile(1 - flagged, dim=0).clamp(min=0)
     with torch.no_grad():
         network.out.bias += shift

@@ -1,0 +1,122 @@
+"""The stage `draw`: pictures of a manifest, by a model of this machine and by one that is bought."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from zcurate.curation.errors import StageStopError
+from zcurate.curation.stage import NullMonitor
+from zcurate.curation.store import SourceInfo
+from zcurate.model.api.credentials import Secret, endpoint_of
+from zcurate.model.api.dashscope import ImageClient
+from zcurate.model.api.generator import DashScopeGenerator
+from zcurate.pipelines.context import StageContext
+from zcurate.pipelines.stages.draw import Config, build
+
+from ..model.api.fake_dashscope import FakeDashScope, answer, refusal
+from ..model.api.running import IMPATIENT
+
+PROMPTS = [{"path": f"a/{i}.png", "prompt": f"a red circle {i}", "seed": i, "concept": "red circle"} for i in range(5)]  # fmt: skip
+
+
+def manifest(folder, rows):
+    folder.mkdir(exist_ok=True)
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return folder
+
+
+def drawn(zcurate, tmp_path, folder, model="s3dit:tiny", expect=0, **settings):
+    recipe = {
+        "name": "drawing", "dataset": str(tmp_path / "ds"), "report": False,
+        "sources": [{"name": "asked", "root": str(folder), "kind": "manifest", "origin": "model"}],
+        "stages": {"draw": {"model": model, "size": "32*32", "batch": 2, **settings}, "profile": {"quality": False}},
+    }  # fmt: skip
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps(recipe))
+    code, _, err = zcurate("build", str(path), "--engine", "inline")
+    assert code == expect, err
+    return {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in folder.rglob("*.png")}
+
+
+def test_only_what_is_not_there_as_asked_for_is_drawn(zcurate, tmp_path):
+    folder = manifest(tmp_path / "pictures", PROMPTS)
+    first = drawn(zcurate, tmp_path, folder)
+    assert sorted(first) == [f"a/{i}.png" for i in range(5)]
+    record = json.loads((folder / "a" / "3.json").read_text())
+    assert (record["prompt"], record["seed"], record["concept"]) == ("a red circle 3", 3, "red circle")
+    # Another dataset, as after a loss of this one: the pictures are still there. One lost its record, one is gone.
+    (tmp_path / "ds").rename(tmp_path / "lost")
+    (folder / "a" / "1.json").unlink()
+    (folder / "a" / "2.png").unlink()
+    again = drawn(zcurate, tmp_path, folder)
+    assert {n for n in first if again[n] != first[n]} == {"a/1.png", "a/2.png"}
+    # One more is asked for, and one with other words.
+    rows = [
+        *PROMPTS[:4],
+        {**PROMPTS[4], "prompt": "a blue star"},
+        {"path": "b/0.png", "prompt": "a green bar"},
+    ]
+    manifest(folder, rows)
+    more = drawn(zcurate, tmp_path, folder)
+    assert {n for n in more if more[n] != again.get(n)} == {"a/4.png", "b/0.png"}
+    larger = drawn(zcurate, tmp_path, folder, size="64*32")
+    assert not set(larger.values()) & set(more.values())
+    assert {Image.open(folder / n).size for n in larger} == {(64, 32)}
+    assert len(list(folder.rglob("*.json"))) == 6
+
+
+def test_what_cannot_be_drawn_is_a_row_and_what_nobody_could_draw_ends_it(zcurate, tmp_path):
+    rows = [*PROMPTS[:2], {"path": "a/9.png", "prompt": "  "}]
+    folder = manifest(tmp_path / "pictures", rows)
+    assert len(drawn(zcurate, tmp_path, folder, expect=3)) == 2
+    code, out, _ = zcurate("errors", str(tmp_path / "ds"))
+    assert (code, "CannotDrawError" in out) == (0, True)
+    for settings, said in (({"size": "33*32"}, "multiple"), ({"model": "folder:x"}, "draws nothing")):
+        recipe = json.loads((tmp_path / "recipe.yaml").read_text())
+        recipe["stages"]["draw"] |= settings
+        (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+        code, _, err = zcurate("build", str(tmp_path / "recipe.yaml"), "--engine", "inline")
+        assert code != 0
+        assert said in err
+
+
+@pytest.fixture
+def bought(tmp_path, monkeypatch):
+    """(the service, a stage that buys from it, a table of five prompts)"""
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-key")
+    sources = {"asked": SourceInfo("asked", str(tmp_path), "manifest", "model", None)}
+    stage = build(Config(model="dashscope:z-image-turbo", size="1024*256", batch=2), StageContext(sources))
+    rows = [
+        {"samples.source": "asked", "samples.uri": r["path"], "samples.container": "file", "samples.text": r["prompt"],
+         "samples.metadata": json.dumps({"seed": r["seed"], "concept": r["concept"]})}
+        for r in PROMPTS
+    ]  # fmt: skip
+    with FakeDashScope() as service:
+        client = ImageClient(endpoint_of(service.url, "beijing"), Secret("sk-key"), patience=IMPATIENT)
+        stage._generator = DashScopeGenerator(client=client)
+        yield service, stage, pa.Table.from_pylist(rows)
+        client.close()
+
+
+def test_a_refused_picture_costs_no_other(bought, tmp_path):
+    service, stage, table = bought
+    service.posts = [answer(), refusal(400, "DataInspectionFailed", "no"), answer()]
+    done = stage(table, NullMonitor()).to_pylist()
+    assert sorted(d["_status"] for d in done) == ["error"] + ["ok"] * 4
+    assert len(list(tmp_path.rglob("*.png"))) == 4
+    paid = service.count("POST")
+    assert paid == 5
+    again = stage(table, NullMonitor()).to_pylist()
+    assert [d["_status"] for d in again] == ["ok"] * 5
+    assert service.count("POST") == paid + 1
+
+
+def test_a_wrong_key_ends_the_stage_with_the_first_picture(bought, tmp_path):
+    service, stage, table = bought
+    service.posts = [refusal(401, "InvalidApiKey", "no such key")]
+    with pytest.raises(StageStopError, match="key"):
+        stage(table, NullMonitor())
+    assert service.count("POST") <= 2
+    assert not list(tmp_path.rglob("*.png"))
