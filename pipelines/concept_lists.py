@@ -20,7 +20,7 @@ MOST_OF_GRAPH = 20_000
 def read_concepts(path: Path) -> list[Concept]:
     """One name per line, or JSON lines of {name, prior, samples, aliases, parts, added}. Raises ConfigError."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(f"{path}: cannot be read: {e}") from e
     found = [_concept(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]

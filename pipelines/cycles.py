@@ -32,7 +32,9 @@ def noted(diagnosis: Path) -> list[dict[str, Any]]:
         if not path.is_file():
             continue
         text = path.read_text(encoding="utf-8")
-        lines = text.splitlines()
+        lines = (
+            text.removesuffix("\n").split("\n") if text else []
+        )  # not at what Unicode takes for a line's end
         for number, line in enumerate(lines, 1):
             try:
                 one = json.loads(line)

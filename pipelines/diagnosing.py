@@ -8,7 +8,6 @@ drawn again, verdicts that are there not asked again.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,20 +20,16 @@ from zcurate.curation.active.choosing import Choice, Concept, choose
 from zcurate.curation.active.comparing import Comparison
 from zcurate.curation.active.ranking import Finding, ranked
 from zcurate.curation.active.testing import FAILS, Plan, Tally
-from zcurate.curation.errors import ConfigError, ZcurateError
+from zcurate.curation.errors import ConfigError
 
 from .concept_lists import graph_concepts, named, read_concepts, with_parts
 from .diagnosis_evidence import TrainingData, explained
 from .diagnosis_record import about, compared_with, earlier_concepts, note_run, write
-from .generating import folder_of
-from .judging import JUDGE, Judged, judged_pictures, judged_rows, run_stages
+from .judging import JUDGE, Judged, judged_pictures, judged_rows
 from .probe_pictures import Probes
-from .registry import resolve
+from .probing import DRAW, affordable, check_same, is_paid, price_usd, probed
 from .view import open_view
-
-DRAW = "draw"
-#: Pictures that one worker draws between two that it may be stopped, or another may take over.
-ROWS_PER_SHARD = 32
+from .written_prompts import written_prompts
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class Options:
         out: folder of the diagnosis.
         names, file, graph: concepts by name, from a file, or of a graph; names count with either.
         dataset: training data to look for causes in.
-        asked: prompts of users.
+        asked: prompts of users. write_prompts: prompts of each concept that the judge's model writes beside templates.
         judge: settings of the stage `judge`.
         budget: pictures at most, over all runs; None for `plan.most` of each concept.
         max_spend: USD that pictures of a paid generator may cost; needed for those.
@@ -60,6 +55,7 @@ class Options:
     graph: str | None = None
     dataset: str | None = None
     asked: tuple[str, ...] = ()
+    write_prompts: int = 0
     plan: Plan = field(default_factory=Plan)
     choice: Choice = field(default_factory=Choice)
     judge: Mapping[str, Any] = field(default_factory=dict)
@@ -128,7 +124,7 @@ def diagnose(o: Options, say: Callable[[str], None] = lambda text: None) -> Diag
         diagnosis = replace(diagnosis, comparison=compared_with(o.against, diagnosis))
     write(diagnosis, o)
     drawn = _drawn(o) - before
-    price = _price() if o.generator.startswith("dashscope:") else None
+    price = price_usd() if is_paid(o.generator) else None
     note_run(diagnosis, o, drawn, time.monotonic() - started, price)
     return diagnosis
 
@@ -140,16 +136,21 @@ def _drawn(o: Options) -> int:
 
 def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
     concepts = _concepts(o)
-    probes = Probes(o.out / "pictures", o.asked, o.seed)
-    affordable = _affordable(o, len(concepts), say)
-    if affordable < math.inf:  # what was asked for before a stop may still have to be drawn, and paid
-        affordable -= probes.counts().total() - probes.drawn_by("dashscope:")
+    check_same(o)
+    probes = Probes(o.out / "pictures", o.asked, o.seed, written_prompts(o, concepts, say))
+    probes.start(concepts)
+    left_over = affordable(o, probes, len(concepts), say)
     by_name = {c.name: c for c in concepts}
     while True:
         asked = probes.counts()
-        judged = _probed(o) if asked else []
+        judged = probed(o, probes) if asked else []
         tallies = _tallies(concepts, judged)
-        left = min(affordable, math.inf if o.budget is None else o.budget - asked.total())
+        for (
+            name,
+            tally,
+        ) in tallies.items():  # what could not be drawn, or not be read, says nothing and counts
+            tally.unscored += asked[name] - tally.drawn
+        left = min(left_over, math.inf if o.budget is None else o.budget - asked.total())
         left = None if left == math.inf else max(0, int(left))
         wanted = o.plan.next_round(tallies, left)
         literal = _literal(judged)
@@ -162,15 +163,13 @@ def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
                 and not confusion_told(literal.get(c.name, ()))
             }
             wanted = o.plan.more_of({n: t for n, t in tallies.items() if n in doubtful}, left)
-        drawn = sum(t.drawn for t in tallies.values())
-        say(f"{drawn} pictures judged, {len(wanted)} of {len(concepts)} concepts need more")
+        say(f"{len(judged)} pictures judged, {len(wanted)} of {len(concepts)} concepts need more")
         if not wanted:
             break
-        # Pictures that cannot be drawn, or not be read, are no reason to go on for ever: `most` counts them too.
-        new = probes.ask([(by_name[n], min(asked[n] + count, o.plan.most)) for n, count in wanted.items()])
+        new = probes.ask([(by_name[n], asked[n] + count) for n, count in wanted.items()])
         if not new:
             break
-        affordable -= new
+        left_over -= new
     weights = _weights(concepts)
     found = ranked(concepts, tallies, o.plan, weights)
     found = [replace(f, pictures=tuple(_failing(f.concept.name, judged))) for f in found]
@@ -228,60 +227,8 @@ def _concepts(o: Options) -> list[Concept]:
     return [*chosen, *(of.get(p.casefold(), Concept(p)) for p in parts)]
 
 
-def _affordable(o: Options, concepts: int, say: Callable[[str], None]) -> float:
-    """Pictures that may be drawn in this run: of a paid generator, for the money. Raises ConfigError."""
-    if not o.generator.startswith("dashscope:"):
-        return math.inf
-    price = _price()
-    most = min(o.budget or concepts * o.plan.most, concepts * o.plan.most)
-    quote = f"{price * concepts * o.plan.least:.2f} to {price * most:.2f} USD"
-    if o.max_spend is None:
-        raise ConfigError(
-            f"pictures of {o.generator} cost money, here {quote} (list price): allow it with --max-spend"
-        )
-    resolve("generator", o.generator).close()  # says what is wrong with the key before anything is asked for
-    say(f"pictures will cost {quote} (list price); at most {o.max_spend:g} USD are spent")
-    return math.floor(o.max_spend / price)
-
-
-def _price() -> float:
-    """USD of one picture of the paid generator, list price."""
-    from zcurate.model.api.dashscope import PRICES_USD
-    from zcurate.model.api.generator import DEFAULT_REGION, REGION_VARIABLE
-
-    region = os.environ.get(REGION_VARIABLE) or DEFAULT_REGION
-    if region not in PRICES_USD:
-        raise ConfigError(f"{REGION_VARIABLE}={region!r}: write one of {', '.join(sorted(PRICES_USD))}")
-    return PRICES_USD[region][0]
-
-
 def _judged(o: Options, folder: Path) -> list[Judged]:
     return judged_pictures(folder, o.out / "dataset", o.judge, o.engine, o.address, "model")
-
-
-def _probed(o: Options) -> list[Judged]:
-    """What was asked for, drawn and judged, as far as that has not been done. Raises ZcurateError: nothing comes."""
-    folder = folder_of(o.generator) if o.generator.startswith("s3dit:") else None
-    model = (
-        f"s3dit:{folder.resolve()}" if folder else o.generator
-    )  # workers may have another working directory
-    draw = {"model": model, "size": o.size, "batch": o.batch, "max_spend": o.max_spend}
-    dataset = o.out / "dataset"
-    source = {"name": "pictures", "root": str(o.out / "pictures"), "kind": "manifest", "origin": "model"}
-    run_stages(dataset, source, {DRAW: draw, JUDGE: dict(o.judge)}, o.engine, o.address, ROWS_PER_SHARD)
-    if not _drawn(o):
-        raise ZcurateError(f"{o.generator} drew nothing: {_first_error(dataset)}")
-    return list(judged_rows(dataset))
-
-
-def _first_error(dataset: Path) -> str:
-    view = open_view(str(dataset))
-    messages = (
-        row[f"{DRAW}._error_message"]
-        for _, table in view.tables([f"{DRAW}._error_message"])
-        for row in table.to_pylist()
-    )
-    return next(filter(None, messages), "for no reason it gave")
 
 
 def _errors(o: Options) -> int:

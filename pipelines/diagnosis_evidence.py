@@ -12,6 +12,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from zcurate.curation.active.causes import BAD_DATA, Evidence, Rules, cause_of
 from zcurate.curation.active.choosing import Concept
@@ -20,6 +22,7 @@ from zcurate.curation.active.ranking import Finding
 from zcurate.curation.active.review.overlay import corrected, read_corrections
 from zcurate.curation.active.testing import FAILS, PASSES
 from zcurate.curation.errors import SampleError
+from zcurate.curation.export.formats import extension_of
 from zcurate.curation.store import read_sources
 
 from .context import StageContext
@@ -95,8 +98,9 @@ class TrainingData:
         where.mkdir(parents=True, exist_ok=True)
         there = {p.stem: p for p in where.iterdir() if p.suffix != ".json" and not p.name.startswith(".")}
         missing = [i for i in ids if i.hex() not in there]
-        for sample_id, (name, data) in self._originals(missing).items():
-            path = where / f"{sample_id.hex()}{Path(name).suffix.lower() or '.img'}"
+        for sample_id, data in self._originals(missing).items():
+            suffix = extension_of(None, data)
+            path = where / f"{sample_id.hex()}.{'jpg' if suffix == 'bin' else suffix}"
             sidecar = {"prompt": concept.name, "concept": concept.name}
             path.with_suffix(".json").write_text(json.dumps(sidecar, ensure_ascii=False), encoding="utf-8")
             part = path.with_name(f".{path.name}.part")
@@ -119,22 +123,23 @@ class TrainingData:
     def examples(self, concept: Concept, count: int) -> list[tuple[str, bytes]]:
         """(sample id in hex, original bytes) of a few samples that name the concept."""
         ids = [self.rows[i].sample_id for i in spread(self.claiming(concept), count)]
-        return [(i.hex(), data) for i, (_, data) in self._originals(ids).items()]
+        return [(i.hex(), data) for i, data in self._originals(ids).items()]
 
-    def _originals(self, ids: Sequence[bytes]) -> dict[bytes, tuple[str, bytes]]:
-        """Sample id -> (file name, bytes), of those that can be read, in the order given."""
+    def _originals(self, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Sample id -> bytes, of those that can be read, in the order given."""
         if not ids:
             return {}
         blobs = StageContext(sources=read_sources(self.view.dataset)).blobs()
         wanted, found = set(ids), {}
+        wanted_ids = pa.array(list(wanted), pa.binary(16))
         for _, table in self.view.tables([f"samples.{c}" for c in _PLACE]):
-            for row in table.to_pylist():
-                if row["sample_id"] in wanted and row["live"]:
+            here = pc.is_in(table["sample_id"].cast(pa.binary(16)), value_set=wanted_ids)
+            for row in table.filter(here).to_pylist():
+                if row["live"]:
                     try:
-                        data = blobs.read(*(row[f"samples.{c}"] for c in _PLACE))
+                        found[row["sample_id"]] = blobs.read(*(row[f"samples.{c}"] for c in _PLACE))
                     except SampleError:
                         continue
-                    found[row["sample_id"]] = (row["samples.member"] or row["samples.uri"], data)
         return {i: found[i] for i in ids if i in found}
 
 

@@ -19,6 +19,7 @@ from zcurate.curation.store.digest import json_digest
 from .cycles import about as settings_of
 from .cycles import findings, note, noted
 from .probe_pictures import slug
+from .written_prompts import read_prompts
 
 if TYPE_CHECKING:
     from .diagnosing import Diagnosis, Options
@@ -29,9 +30,10 @@ _SAME = ("required", "seed", "size", "prompts", "judge")
 
 def about(o: Options) -> dict[str, Any]:
     """What was tested, and how; JSON-able."""
+    asked, written = list(o.asked), read_prompts(o.out)
     return {
         "generator": o.generator, "dataset": o.dataset, "graph": o.graph, "required": o.plan.required,
-        "seed": o.seed, "size": o.size, "prompts": json_digest(list(o.asked)) if o.asked else None,
+        "seed": o.seed, "size": o.size, "prompts": json_digest([asked, written]) if asked or written else None,
         "judge": dict(o.judge),
     }  # fmt: skip
 

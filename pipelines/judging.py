@@ -53,8 +53,9 @@ def run_stages(
     engine: str,
     address: str | None,
     rows_per_shard: int | None = None,
+    redo_errors: bool = False,
 ) -> None:
-    """Bring a dataset of pictures up to date. Raises ConfigError, or ZcurateError: a stage did not finish."""
+    """Bring a dataset of one source up to date. Raises ConfigError, or ZcurateError: a stage did not finish."""
     recipe = build_recipe(
         {
             "name": "diagnosis",
@@ -66,7 +67,8 @@ def run_stages(
         },
         "zcurate diagnose",
     )
-    outcome = build(recipe, BuildOptions(engine, address, quiet=True, max_quarantined=1.0), "diagnose")
+    options = BuildOptions(engine, address, quiet=True, max_quarantined=1.0, redo_errors=redo_errors)
+    outcome = build(recipe, options, "diagnose")
     if outcome.result.failed or not outcome.result.complete:
         raise ZcurateError(
             "; ".join(outcome.result.failed) or "the run was stopped; the same command goes on"

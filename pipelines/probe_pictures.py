@@ -6,9 +6,10 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
@@ -21,54 +22,67 @@ MANIFEST = "probes.jsonl"
 
 @dataclass(frozen=True)
 class Probes:
-    """Which pictures of concepts were asked for. Whether they lie there, only the stage knows.
+    """Which pictures of concepts are asked for. Whether they lie there, only the stage knows.
 
     Attributes:
         folder: OUT/pictures. asked: prompts of users. seed: of prompts and pictures.
+        written: concept -> prompts that a model wrote for it.
     """
 
     folder: Path
     asked: tuple[str, ...] = ()
     seed: int = 0
+    written: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def start(self, concepts: Sequence[Concept]) -> None:
+        """What was asked for of these concepts before, as it would be asked for now; nothing of any other.
+
+        Pictures of others stay where they are, and count again when their concept is asked for again.
+
+        Raises:
+            ConfigError: the manifest is damaged.
+        """
+        counts = self.counts()
+        self._write([row for c in concepts for row in self._rows(c, counts[c.name])])
 
     def counts(self) -> Counter[str]:
-        """Concept -> pictures asked for so far. Raises ConfigError: the manifest is damaged."""
-        return Counter(row["concept"] for row in self._rows())
+        """Concept -> pictures asked for so far. Raises ConfigError."""
+        return Counter(row["concept"] for row in self._read())
+
+    def pending(self) -> int:
+        """Pictures asked for that do not lie there. Raises ConfigError."""
+        return sum(not (self.folder / row["path"]).exists() for row in self._read())
 
     def ask(self, wanted: Sequence[tuple[Concept, int]]) -> int:
-        """Ask for the first so many pictures of each concept, those asked for before left out; how many are new."""
-        rows = self._rows()
-        there = {row["path"] for row in rows}
-        new = [
+        """Ask for the first so many pictures of each concept; how many of them are new."""
+        rows = self._read()
+        counts = Counter(row["concept"] for row in rows)
+        new = [row for c, count in wanted for row in self._rows(c, count)[counts[c.name] :]]
+        if new:
+            self._write([*rows, *new])
+        return len(new)
+
+    def _rows(self, concept: Concept, count: int) -> list[dict[str, Any]]:
+        asked = (*self.written.get(concept.name, ()), *self.asked)
+        return [
             {
                 "path": f"{slug(concept.name)}/{index:05d}.png", "prompt": prompt, "seed": seed,
                 "concept": concept.name, "parts": list(concept.parts), "probe": index,
             }
-            for concept, count in wanted
-            for index, (prompt, seed) in enumerate(prompts_for(concept, count, self.asked, self.seed))
+            for index, (prompt, seed) in enumerate(prompts_for(concept, count, asked, self.seed))
         ]  # fmt: skip
-        new = [row for row in new if row["path"] not in there]
-        if new:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part = self.folder / f".{MANIFEST}.part"
-            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in [*rows, *new]]
-            part.write_text("".join(lines), encoding="utf-8")
-            os.replace(part, self.folder / MANIFEST)
-        return len(new)
 
-    def drawn_by(self, prefix: str) -> int:
-        """Pictures that lie there, drawn by a model whose name begins so."""
-        found = 0
-        for sidecar in self.folder.glob("*/*.json"):
-            try:
-                record = json.loads(sidecar.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            made = isinstance(record, dict) and str(record.get("model")).startswith(prefix)
-            found += made and sidecar.with_suffix(".png").exists()
-        return found
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        lines = [json.dumps(r, ensure_ascii=False) + "\n" for r in sorted(rows, key=lambda r: r["path"])]
+        path, text = self.folder / MANIFEST, "".join(lines)
+        if text == (path.read_text(encoding="utf-8") if path.exists() else ""):
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{MANIFEST}.part")
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
 
-    def _rows(self) -> list[dict]:
+    def _read(self) -> list[dict[str, Any]]:
         path = self.folder / MANIFEST
         try:
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]

@@ -21,7 +21,7 @@ STAGES = {
     for name in (
         *("profile", "filter", "embed", "scores", "filter_scores", "dedup", "sampling", "communities"),
         *("ocr", "caption", "tags", "filter_tags", "enhance", "concepts", "balance", "frames", "edits"),
-        *("clips", "video_pairs", "photo_groups", "draw", "judge", "retrieve"),
+        *("clips", "video_pairs", "photo_groups", "draw", "judge", "retrieve", "probe_prompts"),
     )
 }
 

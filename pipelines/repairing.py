@@ -7,34 +7,37 @@ tell. What is accepted becomes a source of the dataset, so that its own stages p
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from zcurate.curation.active.causes import ACTIONS
 from zcurate.curation.active.choosing import Concept
 from zcurate.curation.errors import ConfigError, DatasetError, ZcurateError
+from zcurate.curation.store import read_sources
 from zcurate.curation.store.digest import json_digest
 from zcurate.curation.uris import check_root
 
 from .build import BuildOptions, ingest_source
 from .build import build as run_build
+from .concept_rows import about_concepts
 from .cycles import findings, note
 from .diagnosis_evidence import TrainingData
-from .judging import Judged, judged_pictures, run_stages
+from .judging import Judged, judged_pictures
 from .probe_pictures import slug
 from .recipe import SourceConfig, build_recipe
 from .runlog import latest_record
 from .search_indexes import VECTORS
 from .searching import open_search
-from .stages.retrieve import EXAMPLES, Candidate
+from .stages.retrieve import EXAMPLES, Candidate, put
 from .view import open_view
 
-RETRIEVE = "retrieve"
 REASONS = ("made_by_model", "already_there", "copy", "not_shown", "cannot_tell", "unreadable", "enough")
 
 
@@ -93,7 +96,7 @@ def augment(o: Options, say: Callable[[str], None] = lambda text: None) -> list[
     causes = {c.name: cause for c, cause in _causes(o, concepts)}
     folder, state = o.out / "candidates", _ready(o)
     found: dict[str, list[Candidate]] = {}
-    lists = [{"name": c.name, "aliases": list(c.aliases), "good": [], "seen": [], "count": o.per_concept * o.look}
+    lists = [{"name": c.name, "aliases": list(c.aliases), "good": [], "count": o.per_concept * o.look}
              for c in concepts]  # fmt: skip
     for turn in range(1, o.turns + 1):
         for name, candidates in _retrieved(o, lists, f"{state}/{turn}").items():
@@ -108,16 +111,19 @@ def augment(o: Options, say: Callable[[str], None] = lambda text: None) -> list[
             break
         # What was found to show it says better than any word how more of it would look.
         lists = [
-            {**row, "good": list(r.accepted[:EXAMPLES]), "seen": [c.sample_id for c in found[r.concept]],
-             "count": (o.per_concept - len(r.accepted)) * o.look}
+            {**row, "good": list(r.accepted[:EXAMPLES]), "count": (o.per_concept - len(r.accepted)) * o.look,
+             **_seen(o.out / "retrieval" / state, r.concept, found[r.concept])}
             for row, r in zip(lists, repaired, strict=True)
             if 0 < len(r.accepted) < o.per_concept
         ]  # fmt: skip
         if not lists:
             break
-    added = _collect(concepts, found, folder, o)
     _preview(repaired, o)
-    source = _apply(added, o) if o.apply and added else None
+    source = None
+    if o.apply:
+        _collect(concepts, found, folder, o)
+        # also after a stop within, when all of it is found to be there already
+        source = _apply(o) if any((o.out / "added").glob("*/*.json")) else None
     _record(repaired, source, o)
     return repaired
 
@@ -155,29 +161,33 @@ def _retrieved(o: Options, lists: Sequence[Mapping[str, Any]], name: str) -> dic
     Args:
         lists: rows of the stage. name: of their folder.
     """
-    home = o.out / "retrieval" / name
-    listed = home / "concepts" / "concepts.jsonl"
-    listed.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{"path": slug(row["name"]), **row} for row in lists]
-    part = listed.with_name(".concepts.part")
-    part.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
-    os.replace(part, listed)
     settings = {
-        "pool": check_root(o.pool), "dataset": check_root(o.dataset), "folder": str((o.out / "candidates").resolve()), "state": name,
+        "pool": check_root(o.pool), "dataset": check_root(o.dataset), "folder": str((o.out / "candidates").resolve()),
+        "state": name,
     }  # fmt: skip
-    source = {"name": "concepts", "root": str(listed), "kind": "manifest"}
-    run_stages(home / "dataset", source, {RETRIEVE: settings}, o.engine, o.address, rows_per_shard=1)
-    found: dict[str, list[Candidate]] = {}
-    view = open_view(str(home / "dataset"))
-    for _, table in view.tables(
-        [f"{RETRIEVE}.concept", f"{RETRIEVE}.candidates", f"{RETRIEVE}._error_message"]
-    ):
-        for row in table.to_pylist():
-            if row["live"] and row[f"{RETRIEVE}._error_message"]:
-                raise ZcurateError(f"retrieval: {row[f'{RETRIEVE}._error_message']}")
-            if row["live"] and row[f"{RETRIEVE}.concept"]:
-                found[row[f"{RETRIEVE}.concept"]] = [Candidate(**c) for c in row[f"{RETRIEVE}.candidates"]]
-    return {row["name"]: found[row["name"]] for row in lists}
+    home = o.out / "retrieval" / name
+    for _ in range(2):
+        found, wrong = about_concepts(home, "retrieve", settings, lists, o.engine, o.address)
+        candidates = {n: [Candidate(**c) for c in row["candidates"]] for n, row in found.items()}
+        if _sound((c for cs in candidates.values() for c in cs), o.out / "candidates"):
+            break
+        shutil.rmtree(home / "dataset")  # files went since, or were away and may be back
+    if wrong:
+        raise ZcurateError(f"{next(iter(wrong))}: {next(iter(wrong.values()))}")
+    return candidates
+
+
+def _sound(candidates: Iterable[Candidate], folder: Path) -> bool:
+    """Is all there that was laid out, and was all to be read?"""
+    return all(c.refused != "unreadable" and (not c.file or (folder / c.file).exists()) for c in candidates)
+
+
+def _seen(home: Path, concept: str, candidates: Sequence[Candidate]) -> dict[str, str]:
+    """A list of candidates as a file, for a row of the stage."""
+    path, text = home / "seen" / f"{slug(concept)}.txt", "\n".join(c.sample_id for c in candidates)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    put(path, text.encode())
+    return {"seen": str(path.resolve()), "seen_digest": xxhash.xxh3_128_hexdigest(text.encode())}
 
 
 def _ready(o: Options) -> str:
@@ -186,7 +196,8 @@ def _ready(o: Options) -> str:
     pool.search(text="a", k=1)
     if pool.view.has(VECTORS):
         len(pool.vectors)
-    return json_digest([pool.view.digest, open_view(o.dataset).digest])[:16]
+    roots = {name: source.root for name, source in read_sources(pool.view.dataset).items()}
+    return json_digest([pool.view.digest, open_view(o.dataset).digest, roots])[:16]
 
 
 def _decided(
@@ -218,20 +229,18 @@ def _decided(
 
 def _collect(
     concepts: Sequence[Concept], found: Mapping[str, Sequence[Candidate]], folder: Path, o: Options
-) -> int:
-    """Accepted files as a folder of their own, links where they can be; each file once, whatever it was found for."""
-    added, seen = o.out / "added", set()
+) -> None:
+    """Accepted files as a folder of their own; each file once, whatever it was found for."""
+    seen = set()
     for concept in concepts:
         for candidate in found[concept.name]:
             if candidate.refused or not candidate.file or candidate.sample_id in seen:
                 continue
             seen.add(candidate.sample_id)
-            for name in (candidate.file, str(Path(candidate.file).with_suffix(".json"))):
-                target = added / name
+            for name in (str(Path(candidate.file).with_suffix(".json")), candidate.file):
+                target = o.out / "added" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if not target.exists():
-                    target.write_bytes((folder / name).read_bytes())
-    return len(seen)
+                put(target, (folder / name).read_bytes())
 
 
 def _preview(repaired: Sequence[Repaired], o: Options) -> None:
@@ -242,7 +251,7 @@ def _preview(repaired: Sequence[Repaired], o: Options) -> None:
     (o.out / "augment.html").write_text(page, encoding="utf-8")
 
 
-def _apply(added: int, o: Options) -> str:
+def _apply(o: Options) -> str:
     """The additions as a source of the dataset, and its own recipe run over them. Returns the source's name."""
     data = TrainingData(o.dataset).view.dataset
     record = latest_record(data)

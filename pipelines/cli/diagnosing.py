@@ -55,6 +55,9 @@ def diagnose(
             "--prompts", help="File of user prompts, one per line: those that name a concept are used."
         ),
     ] = None,
+    write_prompts: Annotated[
+        int, typer.Option("--write-prompts", min=0, help="Prompts of each concept that --vlm writes, too.")
+    ] = 0,
     vlm: Annotated[str | None, typer.Option("--vlm", help="Model that looks: `openai:URL#MODEL`.")] = None,
     revision: Annotated[str | None, typer.Option("--revision", help="Which weights its server has.")] = None,
     verifier: Annotated[
@@ -116,7 +119,8 @@ def diagnose(
             file=concepts,
             graph=graph,
             dataset=dataset,
-            asked=tuple(prompts.read_text("utf-8-sig").splitlines()) if prompts else (),
+            asked=tuple(prompts.read_text("utf-8-sig").split("\n")) if prompts else (),
+            write_prompts=write_prompts,
             plan=plan,
             choice=Choice(count=count),
             judge=judge,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
-from zcurate.curation.errors import ConfigError, SampleError, StageStopError
+from zcurate.curation.errors import ConfigError, SampleError, StageStopError, UnsafeUriError
 from zcurate.curation.stage import OK, Resources, RowMonitor, StageSpec, error_row, field_of, iter_rows
 from zcurate.curation.uris import base_of, is_local, resolve_inside
 
@@ -34,6 +34,7 @@ VERSION = 1
 NAME = "draw"
 #: A model that is bought; its pictures are asked for one by one, so that a refused one costs no other.
 PAID = "dashscope"
+_SUFFIXES = (".png", ".jpg", ".webp")
 OUTPUT = pa.schema(
     [
         field_of("model", pa.string(), "what drew it, with a digest of its weights"),
@@ -45,6 +46,16 @@ OUTPUT = pa.schema(
 
 class CannotDrawError(SampleError):
     """This picture is not to be had: refused, broken, or not to be written where the manifest says."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A picture to draw: position of its row, its file, what is asked, and the rest of the row's metadata."""
+
+    row: int
+    path: Path
+    request: Request
+    facts: Mapping[str, Any]
 
 
 class Config(BaseModel):
@@ -68,7 +79,7 @@ class DrawStage:
     """Writes files beside the dataset, in the folder of the source; its own columns say only what drew them."""
 
     def __init__(self, config: Config, ctx: StageContext):
-        self._config, self._roots = config, {n: s.root for n, s in ctx.sources.items()}
+        self._config, self._sources = config, dict(ctx.sources)
         prefix, _ = split_model("generator", config.model)
         if prefix == "folder":
             raise ConfigError(f"stages.{NAME}: {config.model} draws nothing; judge its pictures as a source")
@@ -82,7 +93,7 @@ class DrawStage:
             reads=("samples.source", "samples.uri", "samples.container", "samples.text", "samples.metadata"),
             outputs={NAME: OUTPUT},
             config={"size": config.size},
-            models={"generator": _identity(config.model)},
+            models={"generator": drawn_by(config.model)},
             resources=_resources(config.model),
             deterministic=not self._paid,
         )
@@ -118,7 +129,7 @@ class DrawStage:
 
     def _draw(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         done: dict[int, Mapping[str, Any]] = {}
-        wanted: list[tuple[int, Path, Request, dict[str, Any]]] = []
+        wanted: list[_Wanted] = []
         for i, row in enumerate(rows):
             try:
                 path, (request, facts) = self._place(row), self._request(row)
@@ -128,55 +139,79 @@ class DrawStage:
             if self._lies_there(path, request):
                 done[i] = self._output(path, request)
             else:
-                wanted.append((i, path, request, facts))
-        for (i, path, request, facts), picture in zip(
-            wanted, self._pictures([request for _, _, request, _ in wanted]), strict=True
-        ):
-            try:
-                if isinstance(picture, SampleError):
-                    raise picture
-                _save(replace(picture, record=picture.record | facts), path)
-                done[i] = self._output(path, request)
-            except SampleError as e:
-                done[i] = error_row(e)
-        return [done[i] for i in range(len(rows))]
-
-    def _pictures(self, requests: Sequence[Request]) -> Iterator[Picture | CannotDrawError]:
-        """In order, each as soon as it is there. Raises StageStopError for what no other row could do better."""
+                wanted.append(_Wanted(i, path, request, facts))
         if self._paid:
             with ThreadPoolExecutor(self._config.batch, thread_name_prefix="draw") as pool:
-                yield from pool.map(self._one, requests)
-            return
+                outcomes = list(pool.map(self._bought, wanted))
+        else:
+            outcomes = self._together(wanted) if wanted else []
+        # Not before all are saved: they are paid.
+        for outcome in outcomes:
+            if isinstance(outcome, StageStopError):
+                raise outcome
+        for one, outcome in zip(wanted, outcomes, strict=True):
+            done[one.row] = error_row(outcome) if outcome else self._output(one.path, one.request)
+        return [done[i] for i in range(len(rows))]
+
+    def _together(self, wanted: Sequence[_Wanted]) -> list[Exception | None]:
+        """What went wrong with each, None for those that are saved. Raises StageStopError."""
         from zcurate.model.errors import ModelError
 
-        got = 0
+        saved = 0
         try:
-            for picture in self._generator.generate(requests, self._config.batch):
-                got += 1
-                yield picture
+            pictures = self._generator.generate([w.request for w in wanted], self._config.batch)
+            for one, picture in zip(wanted, pictures, strict=True):
+                self._save(one, picture)
+                saved += 1
         except ModelError as e:
-            at_fault = _blamed(e)
-            if len(requests) == 1:
-                yield at_fault
-            else:  # each by itself tells which of them it is
-                for request in requests[got:]:
-                    yield from self._pictures([request])
+            fault = _blamed(e)
+            if isinstance(fault, StageStopError):
+                raise fault from e
+            if len(wanted) == 1:
+                return [fault]
+            # each by itself tells which of them it is
+            return [None] * saved + [f for one in wanted[saved:] for f in self._together([one])]
+        return [None] * saved
 
-    def _one(self, request: Request) -> Picture | CannotDrawError:
+    def _bought(self, one: _Wanted) -> Exception | None:
+        """What went wrong, None if it is saved. Runs in a thread."""
         from zcurate.model.errors import ModelError
 
         try:
-            return next(iter(self._generator.generate([request])))
+            self._save(one, next(iter(self._generator.generate([one.request]))))
         except ModelError as e:
             return _blamed(e)
+        except StageStopError as e:
+            return e
+        return None
+
+    def _save(self, one: _Wanted, picture: Picture) -> None:
+        """In place of what lies there: another picture, or one never finished."""
+        # The record is told by the model alone; of the row it takes what the model says nothing of.
+        record = one.facts | picture.record | self._asked(one.request)
+        try:
+            for left in (one.path, one.path.with_suffix(".json")):
+                left.unlink(missing_ok=True)
+            replace(picture, record=record).save(one.path.parent, one.path.stem, one.path.suffix)
+        except OSError as e:
+            raise StageStopError(f"{one.path}: {e.strerror or e}") from e
 
     def _place(self, row: Mapping[str, Any]) -> Path:
-        root = self._roots[row["samples.source"]]
-        if row["samples.container"] != "file" or not is_local(root):
+        source = self._sources[row["samples.source"]]
+        if (source.kind, source.origin) != ("manifest", "model") or row["samples.container"] != "file":
             raise CannotDrawError(
-                "pictures are drawn into a local or shared folder that a manifest names file by file"
+                f"source {source.name!r} is not what is drawn: that is a manifest of origin model; nothing else is "
+                "written over"
             )
-        return Path(resolve_inside(base_of(root), row["samples.uri"]))
+        if not is_local(source.root):
+            raise CannotDrawError(f"{source.root}: pictures are drawn into a local or shared folder")
+        try:
+            path = Path(resolve_inside(base_of(source.root), row["samples.uri"]))
+        except UnsafeUriError as e:
+            raise CannotDrawError(str(e)) from e
+        if path.suffix.lower() not in _SUFFIXES:
+            raise CannotDrawError(f"{path.name}: pictures are written as {', '.join(_SUFFIXES)}")
+        return path
 
     def _request(self, row: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
         """What is drawn for a row, and the rest of its metadata, which goes beside the picture."""
@@ -203,10 +238,14 @@ class DrawStage:
             record = json.loads(path.with_suffix(".json").read_text("utf-8"))
         except (OSError, ValueError):
             return False
-        asked = (self._generator.identity, request.prompt, request.seed)
-        return isinstance(record, dict) and asked == tuple(record.get(k) for k in ("model", "prompt", "seed")) and (
-            self._paid or request.size == (record.get("width"), record.get("height"))
-        )  # fmt: skip
+        asked = self._asked(request)
+        return isinstance(record, dict) and asked == {k: record.get(k) for k in asked}
+
+    def _asked(self, request: Request) -> dict[str, Any]:
+        """What a picture must be of to be the one asked for. A service may draw another size than it was asked for."""
+        size = "*".join(map(str, request.size))
+        generator = self.spec.models["generator"]
+        return {"prompt": request.prompt, "seed": request.seed, "asked_size": size, "generator": generator}
 
     def _output(self, path: Path, request: Request) -> dict[str, Any]:
         return {
@@ -217,24 +256,25 @@ class DrawStage:
         }
 
 
-def _blamed(error: Exception) -> CannotDrawError:
-    """The error of a picture that is itself at fault. Raises StageStopError where no other would fare better."""
+def _blamed(error: Exception) -> CannotDrawError | StageStopError:
+    """The error of a picture that is itself at fault, or of the stage where no other picture would fare better."""
     from zcurate.model.api import errors as api
-    from zcurate.model.errors import GenerationError, MemoryShortError
+    from zcurate.model.errors import GenerationError, MemoryShortError, SizeError
 
     of_one = (
         GenerationError,
+        SizeError,
         api.RequestError,
         api.ContentRefusedError,
         api.PictureGoneError,
         api.DownloadError,
     )
     if isinstance(error, MemoryShortError) or not isinstance(error, of_one):
-        raise StageStopError(str(error)) from error
+        return StageStopError(str(error))
     return CannotDrawError(str(error))
 
 
-def _identity(model: str) -> str:
+def drawn_by(model: str) -> str:
     """What draws, for the fingerprint; nothing here can check what a service serves."""
     if model.partition(":")[0] == "s3dit" and folder_of(model) is None:
         return generator_engine(model.partition(":")[2]).identity  # bundled, and small
@@ -247,18 +287,10 @@ def _resources(model: str) -> Resources:
     folder = folder_of(model)
     weights = 0 if folder is None else sum(f.stat().st_size for f in folder.rglob("*.safetensors"))
     gpus = 1 if os.path.exists("/dev/nvidia0") else 0
-    # weights pass through memory, or stay there when they are loaded to the GPU layer by layer
-    return Resources(1, gpus, memory_bytes=(4 << 30) + int(1.25 * weights), row_deadline_s=1800.0)
-
-
-def _save(picture: Picture, path: Path) -> None:
-    """In place of what lies there: another picture, or one never finished."""
-    try:
-        for left in (path, path.with_suffix(".json")):
-            left.unlink(missing_ok=True)
-        picture.save(path.parent, path.stem, path.suffix)
-    except OSError as e:
-        raise StageStopError(f"{path}: {e.strerror or e}") from e
+    # Without a GPU a large model takes several CPUs, or as many workers as there are CPUs would fill the memory.
+    cpus = 1 if gpus else min(len(os.sched_getaffinity(0)), max(1, weights >> 32))
+    # weights pass through memory, or stay there when they are moved to the GPU layer by layer
+    return Resources(cpus, gpus, memory_bytes=(4 << 30) + int(1.25 * weights), row_deadline_s=1800.0)
 
 
 def _facts(metadata: str | None) -> dict[str, Any]:

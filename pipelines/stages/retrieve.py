@@ -1,8 +1,8 @@
 """Stage `retrieve`: for each concept of a list, what a pool may have of it, with the files laid out to be judged.
 
 Rows are concepts: `name`, `aliases`, and `count` of candidates. They are found by the names and by pictures of the dataset that
-go by them; or, where `good` lists earlier candidates that were found to show the concept, by the look of those, and `seen` (ids)
-are left out. A candidate that a model made, that the dataset has, or that cannot be read is refused here; whether one shows the
+go by them; or, where `good` lists earlier candidates that were found to show the concept, by the look of those, and what `seen`
+lists (a file of ids in hex, a line each; with its digest) is left out. A candidate that a model made, that the dataset has, or that cannot be read is refused here; whether one shows the
 concept is for others to say.
 """
 
@@ -23,8 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from zcurate.curation.active.choosing import Concept
 from zcurate.curation.active.prompting import naming
 from zcurate.curation.errors import ConfigError, DatasetError, SampleError
+from zcurate.curation.export.formats import extension_of
 from zcurate.curation.stage import Resources, RowMonitor, StageSpec, field_of, map_rows
-from zcurate.curation.store import read_sources
+from zcurate.curation.store import Dataset, read_sources
 
 from ..context import StageContext
 from ..diagnosis_evidence import TrainingData
@@ -50,6 +51,7 @@ CANDIDATE = pa.struct(
         ("queries", pa.list_(pa.string())),
         ("file", pa.string()),
         ("refused", pa.string()),
+        ("row", pa.int64()),
     ]
 )
 OUTPUT = pa.schema(
@@ -62,13 +64,17 @@ OUTPUT = pa.schema(
 
 @dataclass
 class Candidate:
-    """A sample of the pool: its id in hex, by which queries it was found, its file, and why it is not taken ("": it is)."""
+    """A sample of the pool: its id in hex, by which queries it was found, its file, and why it is not taken ("": it is).
+
+    row: its number in the pool's rows.
+    """
 
     sample_id: str
     score: float
     queries: list[str]
     file: str = ""
     refused: str = ""
+    row: int = -1
 
 
 class Config(BaseModel):
@@ -98,7 +104,8 @@ class RetrieveStage:
             reads=("samples.metadata",),
             outputs={NAME: OUTPUT},
             config=config.model_dump(),
-            resources=Resources(memory_bytes=4 << 30, row_deadline_s=1800.0),
+            # a training set is held as text, with where each word stands
+            resources=Resources(memory_bytes=(4 << 30) + 2048 * _rows(config.dataset), row_deadline_s=1800.0),
         )
         self._pool: Searcher | None = None
 
@@ -120,7 +127,7 @@ class RetrieveStage:
         concept = Concept(asked["name"], aliases=tuple(asked["aliases"]))
         if asked["good"]:
             examples = [(Path(f).stem, (Path(self._config.folder) / f).read_bytes()) for f in asked["good"]]
-            before = frozenset(asked["seen"])
+            before = frozenset(Path(asked["seen"]).read_text().split())
             candidates = self._found((), examples, asked["count"], before)
             there = {
                 p for p in (Path(self._config.folder) / slug(concept.name)).iterdir() if p.suffix != ".json"
@@ -145,12 +152,14 @@ class RetrieveStage:
         """By every name, and by the look of examples (id, bytes); fused by rank."""
         scores: Counter[str] = Counter()
         queries: dict[str, list[str]] = {}
+        numbers: dict[str, int] = {}
 
         def add(query: str, hits: Sequence[Any]) -> None:
             for rank, hit in enumerate(hits):
                 if hit.sample_id not in seen:
                     scores[hit.sample_id] += 1 / (_RRF + rank)
                     queries.setdefault(hit.sample_id, []).append(query)
+                    numbers[hit.sample_id] = hit.row
 
         for name in names:
             add(f"text: {name}", self._pool.search(text=name, k=count, mode="auto").hits)
@@ -161,7 +170,7 @@ class RetrieveStage:
             except (DatasetError, ConfigError):
                 break  # the pool has no vectors: names alone
         ranked = sorted(scores, key=lambda i: (-scores[i], i))[:count]
-        return [Candidate(i, scores[i], queries[i]) for i in ranked]
+        return [Candidate(i, scores[i], queries[i], row=numbers[i]) for i in ranked]
 
     def _write(self, concept: Concept, candidates: Sequence[Candidate], seen: set[bytes]) -> None:
         """Original bytes of what may be looked at, with the concept as the prompt to be judged by.
@@ -169,11 +178,10 @@ class RetrieveStage:
         Args:
             seen: digests of files that are candidates already.
         """
-        numbers = [self._pool.rows.number_of(bytes.fromhex(c.sample_id)) for c in candidates]
         columns = [*(f"samples.{c}" for c in _PLACE), *self._pool.rows.present(["metadata.ai_declared", "scores.ai_generated"])]  # fmt: skip
-        rows = self._pool.rows.take(numbers, columns)
-        for candidate, number in zip(candidates, numbers, strict=True):
-            row = rows[number]
+        rows = self._pool.rows.take([c.row for c in candidates], columns)
+        for candidate in candidates:
+            row = rows[candidate.row]
             if _made(row):
                 candidate.refused = "made_by_model"
                 continue
@@ -187,8 +195,10 @@ class RetrieveStage:
                 candidate.refused = "already_there" if content in self._present else "copy"
                 continue
             seen.add(content)
-            suffix = Path(row["samples.member"] or row["samples.uri"]).suffix.lower() or ".img"
-            candidate.file = f"{slug(concept.name)}/{candidate.sample_id}{suffix}"
+            # never a name of the pool's: of what is no picture, judging will say so
+            suffix = extension_of(None, data)
+            suffix = "jpg" if suffix == "bin" else suffix
+            candidate.file = f"{slug(concept.name)}/{candidate.sample_id}.{suffix}"
             self._lay_out(concept, candidate, row, data)
 
     def _lay_out(self, concept: Concept, candidate: Candidate, row: Mapping[str, Any], data: bytes) -> None:
@@ -203,11 +213,15 @@ class RetrieveStage:
         path = Path(self._config.folder) / candidate.file
         path.parent.mkdir(parents=True, exist_ok=True)
         # The record first: a picture without one would be judged by nothing.
-        _put(path.with_suffix(".json"), json.dumps(sidecar, ensure_ascii=False).encode())
-        _put(path, data)
+        put(path.with_suffix(".json"), json.dumps(sidecar, ensure_ascii=False).encode())
+        put(path, data)
 
 
-def _put(path: Path, content: bytes) -> None:
+def _rows(dataset: str) -> int:
+    return sum(m.rows for m in Dataset.open(dataset).samples().metas.values())
+
+
+def put(path: Path, content: bytes) -> None:
     """As it is where it is that already, so that nothing is judged twice."""
     if not path.exists() or path.read_bytes() != content:
         part = path.with_name(f".{path.name}.part")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -114,9 +115,16 @@ def test_additions_go_through_the_stages_of_the_dataset_with_provenance(zcurate,
     assert zcurate("build", recipe(tmp_path, "ds", world / "train"), "--engine", "inline")[0] == 0
     train = (tmp_path / "ds").rename(tmp_path / "moved")
     arguments = ("augment", str(train), "--pool", str(world / "pool_ds"), "--concept", "blue star", "--out", str(tmp_path / "a"), "--apply", *CHECKED)  # fmt: skip
-    for _ in range(2):
-        code, out, err = zcurate(*arguments)
-        assert code == 0, err
+    # What a preview took without anyone looking is not added by a run that looks.
+    preview = [a for a in arguments if a not in ("--apply", "--verifier", "shapes")]
+    assert zcurate(*preview, "--unverified")[0] == 0
+    assert zcurate(*arguments)[0] == 0
+    # As if it had been stopped within the dataset's own stages: the same command ends them.
+    last = sorted((train / "embedding").glob("*/*.parquet"))[-1]
+    last.unlink()
+    code, out, err = zcurate(*arguments)
+    assert code == 0, err
+    assert last.exists()
     (again,) = json.loads(out)
     assert again["refused"]["already_there"] == 18
     dataset = Dataset.open(str(train))
@@ -134,6 +142,33 @@ def test_additions_go_through_the_stages_of_the_dataset_with_provenance(zcurate,
     assert len(dataset.samples().metas) == 2
     code, out, _ = zcurate("search", str(train), "blue star", "--json")
     assert sum("blue star" in (json.loads(x)["text"] or "") for x in out.splitlines()) == 10
+
+
+def test_pictures_that_were_away_are_looked_for_again(zcurate, world, tmp_path):
+    arguments = ("augment", str(world / "train_ds"), "--pool", str(world / "pool_ds"), "--concept", "blue star", "--out", str(tmp_path / "a"), "--turns", "1", *CHECKED)  # fmt: skip
+    (world / "pool").rename(world / "away")
+    try:
+        (done,) = json.loads(zcurate(*arguments)[1])
+        assert (done["accepted"], set(done["refused"])) == (
+            [],
+            {"unreadable"} | ({"made_by_model"} & set(done["refused"])),
+        )
+    finally:
+        (world / "away").rename(world / "pool")
+    (done,) = json.loads(zcurate(*arguments)[1])
+    assert len(done["accepted"]) == 12
+
+
+def test_a_pool_in_a_parquet_file_names_its_pictures_by_what_they_are(zcurate, world, tmp_path):
+    files = [world / "pool" / f"{n}.png" for n in ("star1", "star2", "p1", "p2")]
+    texts = [json.loads(f.with_suffix(".json").read_text())["caption"] for f in files]
+    table = pa.table({"image": [f.read_bytes() for f in files], "caption": texts})
+    pq.write_table(table, tmp_path / "pool.parquet")
+    assert zcurate("build", recipe(tmp_path, "ds", tmp_path / "pool.parquet"), "--engine", "inline")[0] == 0
+    code, out, err = zcurate("augment", str(world / "train_ds"), "--pool", str(tmp_path / "ds"), "--concept", "blue star", "--out", str(tmp_path / "a"), *CHECKED)  # fmt: skip
+    assert code == 0, err
+    (done,) = json.loads(out)
+    assert sorted(f.rsplit(".")[-1] for f in done["accepted"]) == ["png", "png"]
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,41 @@ def test_the_same_command_goes_on_and_draws_nothing_twice(zcurate, tmp_path):
     assert sizes == {(32, 32, 3)}
 
 
+def test_a_folder_is_of_one_generator_and_its_pictures_are_drawn_anew_when_lost(zcurate, tmp_path):
+    arguments = ("--concepts", concepts_file(tmp_path), "--out", tmp_path / "d", *SHAPES, *PROBE)
+    found = diagnosis(zcurate, "s3dit:tiny", *arguments)
+    for change, said in (
+        (("s3dit:shapes",), "generator"),
+        (("s3dit:tiny", "--seed", "1"), "seed"),
+        (("s3dit:tiny", "--size", "64*64"), "size"),
+    ):
+        code, _, err = zcurate("diagnose", *map(str, (change[0], *arguments, *change[1:])))
+        assert (code, said in err, "--against" in err) == (2, True, True), err
+    lost = sorted((tmp_path / "d" / "pictures").rglob("*.png"))[:5]
+    before = {p: p.read_bytes() for p in lost}
+    for path in lost:
+        path.unlink()
+    assert diagnosis(zcurate, "s3dit:tiny", *arguments) == found
+    assert {p: p.read_bytes() for p in lost} == before
+    # Of other concepts nothing more is drawn or told, and what was drawn of them comes back with them.
+    one = diagnosis(zcurate, "s3dit:tiny", "--concept", "red circle", *arguments[2:])
+    assert [f["concept"]["name"] for f in one["findings"]] == ["red circle"]
+    assert one["pictures"] == next(f["tally"]["drawn"] if "drawn" in f["tally"] else f["tally"]["failed"] for f in found["findings"] if f["concept"]["name"] == "red circle")  # fmt: skip
+    again = diagnosis(zcurate, "s3dit:tiny", *arguments)
+    assert again["findings"] == found["findings"]
+    assert noted(tmp_path / "d")[-1]["spent"]["drawn"] == 0
+
+
+def test_a_concept_that_cannot_be_drawn_keeps_no_other_from_being_tested(zcurate, tmp_path):
+    long = "thing " * 3000
+    arguments = ("s3dit:tiny", "--concept", "red circle", "--out", tmp_path / "d", *SHAPES, *PROBE)
+    alone = diagnosis(zcurate, *arguments)
+    beside = diagnosis(zcurate, *arguments[:3], "--concept", long.strip(), *arguments[3:])
+    status = {f["concept"]["name"][:10]: f["status"] for f in beside["findings"]}
+    assert status == {"red circle": alone["findings"][0]["status"], "thing thin": "unscored"}
+    assert beside["errors"] == 8
+
+
 def probes(folder, shown):
     """Pictures of probes: concept -> (that show it, that do not)."""
     for concept, (good, bad) in shown.items():
@@ -298,3 +333,48 @@ def test_wrong_options_are_named_before_anything_is_drawn(zcurate, tmp_path, arg
     )
     assert code == 2
     assert said in err
+
+
+def test_a_model_writes_prompts_once_and_the_next_diagnosis_takes_them_over(zcurate, tmp_path, vlm_server):
+    """Prompts without the name test something else: they are left out, and an answer of too many such is asked for again."""
+    asked = []
+
+    def answer(body):
+        content = body["messages"][-1]["content"]
+        said = content if isinstance(content, str) else "".join(p.get("text", "") for p in content)
+        if "Write 4 different prompts" not in said:
+            return Reply(json.dumps({"claims": [{"number": 1, "seen": "", "verdict": "no"}]}))
+        asked.append(said)
+        name = next(n for n in ("red circle", "blue star", "green ring") if n in said)
+        good = [f"a {name} at dawn", f"two of the {name} kind", f"a  {name}\non ice"]
+        if name == "blue star" and sum("blue star" in a for a in asked) == 1:
+            good = ["a sun", "a moon", "a bluish thing"]
+        return Reply(json.dumps({"prompts": [*good, "something else"]}))
+
+    vlm_server.script = answer
+    model = ("--vlm", vlm_server.engine, "--revision", "1", "--no-ocr", "--engine", "inline")
+    first = (
+        "s3dit:tiny",
+        "--concepts",
+        concepts_file(tmp_path),
+        "--out",
+        tmp_path / "d",
+        "--write-prompts",
+        4,
+    )
+    before = diagnosis(zcurate, *first, *model, *PROBE)
+    written = json.loads((tmp_path / "d" / "prompts.json").read_text())
+    assert written["blue star"] == ["a blue star at dawn", "two of the blue star kind", "a blue star on ice"]
+    assert len(asked) == 4
+    drawn = [json.loads(p.read_text())["prompt"] for p in (tmp_path / "d" / "pictures").rglob("*.json")]
+    assert {p for prompts in written.values() for p in prompts} & set(drawn)
+    assert any(p not in {q for prompts in written.values() for q in prompts} for p in drawn)
+    assert diagnosis(zcurate, *first, *model, *PROBE) == before
+    again = diagnosis(
+        zcurate, "s3dit:tiny", "--against", tmp_path / "d", "--out", tmp_path / "e", *model, *PROBE
+    )
+    assert len(asked) == 4
+    assert again["comparison"]["settings"] == []
+    assert json.loads((tmp_path / "e" / "prompts.json").read_text()) == written
+    code, _, err = zcurate("diagnose", "s3dit:tiny", "--concept", "x", "--write-prompts", "4", "--out", str(tmp_path / "f"))  # fmt: skip
+    assert (code, "--vlm" in err) == (2, True)

@@ -61,25 +61,53 @@ def test_only_what_is_not_there_as_asked_for_is_drawn(zcurate, tmp_path):
     manifest(folder, rows)
     more = drawn(zcurate, tmp_path, folder)
     assert {n for n in more if more[n] != again.get(n)} == {"a/4.png", "b/0.png"}
+    # What the manifest says of a picture beside its prompt is not what the model says of it.
+    manifest(folder, [{**r, "model": "mine", "width": 7, "note": "x"} for r in rows])
+    assert drawn(zcurate, tmp_path, folder) == more
     larger = drawn(zcurate, tmp_path, folder, size="64*32")
     assert not set(larger.values()) & set(more.values())
     assert {Image.open(folder / n).size for n in larger} == {(64, 32)}
     assert len(list(folder.rglob("*.json"))) == 6
+    record = json.loads((folder / "b" / "0.json").read_text())
+    assert (record["note"], record["width"], record["asked_size"]) == ("x", 64, "64*32")
+    assert record["model"].startswith("tiny-untrained@sha256:")
 
 
 def test_what_cannot_be_drawn_is_a_row_and_what_nobody_could_draw_ends_it(zcurate, tmp_path):
-    rows = [*PROMPTS[:2], {"path": "a/9.png", "prompt": "  "}]
+    rows = [
+        *PROMPTS[:2],
+        {"path": "a/9.png", "prompt": "  "},
+        {"path": "a/8.gif", "prompt": "a cat"},
+        {"path": "out/7.png", "prompt": "a cat"},
+    ]
     folder = manifest(tmp_path / "pictures", rows)
+    (folder / "out").symlink_to(tmp_path)
     assert len(drawn(zcurate, tmp_path, folder, expect=3)) == 2
+    assert not (tmp_path / "7.png").exists()
     code, out, _ = zcurate("errors", str(tmp_path / "ds"))
     assert (code, "CannotDrawError" in out) == (0, True)
-    for settings, said in (({"size": "33*32"}, "multiple"), ({"model": "folder:x"}, "draws nothing")):
-        recipe = json.loads((tmp_path / "recipe.yaml").read_text())
-        recipe["stages"]["draw"] |= settings
+    recipe = json.loads((tmp_path / "recipe.yaml").read_text())
+    recipe["stages"]["draw"] |= {"model": "folder:x"}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    code, _, err = zcurate("build", str(tmp_path / "recipe.yaml"), "--engine", "inline")
+    assert (code, "draws nothing" in err) == (2, True)
+
+
+def test_nothing_is_written_over_that_is_not_a_manifest_of_pictures_to_be_drawn(zcurate, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    Image.new("RGB", (100, 80), "red").save(mine / "holiday.png")
+    (mine / "holiday.txt").write_text("a beach")
+    before = (mine / "holiday.png").read_bytes()
+    for kind, origin in (("folder", "model"), ("folder", "camera")):
+        recipe = {
+            "name": "x", "dataset": str(tmp_path / f"ds-{origin}"), "report": False,
+            "sources": [{"name": "mine", "root": str(mine), "kind": kind, "origin": origin}],
+            "stages": {"draw": {"model": "s3dit:tiny", "size": "32*32"}},
+        }  # fmt: skip
         (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
-        code, _, err = zcurate("build", str(tmp_path / "recipe.yaml"), "--engine", "inline")
-        assert code != 0
-        assert said in err
+        assert zcurate("build", str(tmp_path / "recipe.yaml"), "--engine", "inline")[0] == 3
+        assert (mine / "holiday.png").read_bytes() == before
 
 
 @pytest.fixture
@@ -111,6 +139,17 @@ def test_a_refused_picture_costs_no_other(bought, tmp_path):
     again = stage(table, NullMonitor()).to_pylist()
     assert [d["_status"] for d in again] == ["ok"] * 5
     assert service.count("POST") == paid + 1
+
+
+def test_what_is_paid_is_kept_when_another_ends_the_stage(bought, tmp_path):
+    service, stage, table = bought
+    service.posts = [answer(), refusal(403, "Arrearage", "no money"), answer()]
+    with pytest.raises(StageStopError, match="money"):
+        stage(table, NullMonitor())
+    paid = service.count("POST") - 1
+    assert len(list(tmp_path.rglob("*.png"))) == paid == 1
+    assert {d["_status"] for d in stage(table, NullMonitor()).to_pylist()} == {"ok"}
+    assert service.count("POST") == 6
 
 
 def test_a_wrong_key_ends_the_stage_with_the_first_picture(bought, tmp_path):
