@@ -25,12 +25,12 @@ FACTS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])
+@pytest.fixture(scope="session", params=["qwen2_5_vl", "qwen3_vl"])
 def base(request, tmp_path_factory):
     return save_tiny(request.param, tmp_path_factory.mktemp(request.param), context=1024)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def talks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("talks")
     (folder / "images").mkdir()
@@ -66,7 +66,7 @@ def ask(chat, request):
     return asyncio.run(go())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(base, talks, tmp_path_factory):
     """(chat in training, scores, the saved adapter, digests of the weights beforehand)."""
     chat = loaded(base)

@@ -11,9 +11,7 @@ from zcurate.captioner.chat import ChatError
 from zcurate.captioner.vlm.adapters import AdapterError, read_adapter, split_adapter
 from zcurate.captioner.vlm.address import AddressError
 
-from .lora_cases import base, loaded, talks, trained  # noqa: F401 - fixtures
-
-# ruff: noqa: F811
+from .lora_cases import loaded
 
 
 def changed(adapter, tmp_path, config=None, tensors=None, record=False):

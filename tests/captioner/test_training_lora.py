@@ -18,9 +18,7 @@ from zcurate.captioner.training.saving import save_adapter
 from zcurate.captioner.training.scoring import scores
 from zcurate.captioner.vlm.adapters import insert, read_adapter
 
-from .lora_cases import FACTS, QUICK, READ, ask, base, loaded, talk, talks, trained, weights  # noqa: F401 - fixtures
-
-# ruff: noqa: F811
+from .lora_cases import FACTS, READ, ask, loaded, talk, weights
 
 
 def test_what_is_constant_is_learned_of_pictures_never_seen(trained):

@@ -14,6 +14,9 @@ from safetensors.torch import load_file
 from . import train_case
 from .train_case import ListFeed, examples, tensors, trainer
 
+# Its pictures and models are made once, not once per worker.
+pytestmark = pytest.mark.xdist_group("train_parallel")
+
 FOLDER = Path(train_case.__file__)
 
 

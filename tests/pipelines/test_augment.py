@@ -15,6 +15,9 @@ from zcurate.model.data.shapes.world import COLORS, SHAPES
 
 from .test_diagnose import save, scene
 
+# Its pictures and models are made once, not once per worker.
+pytestmark = pytest.mark.xdist_group("augment")
+
 CHECKED = ("--verifier", "shapes", "--engine", "inline", "--json")
 
 

@@ -16,6 +16,9 @@ from zcurate.pipelines.preflight import preflight
 from zcurate.pipelines.recipe import build_recipe
 from zcurate.pipelines.view import open_view
 
+# Its pictures and models are made once, not once per worker.
+pytestmark = pytest.mark.xdist_group("balance_plan")
+
 WORDS = ("cat", "dog", "horse", "bridge", "tower", "apple", "chair", "boat")
 
 

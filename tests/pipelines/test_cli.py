@@ -10,6 +10,9 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
+# Its pictures and models are made once, not once per worker.
+pytestmark = pytest.mark.xdist_group("cli")
+
 
 def picture(seed, size=(320, 240)):
     """A picture with detail: colored shapes on a textured ground."""

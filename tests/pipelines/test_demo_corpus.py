@@ -22,6 +22,9 @@ from zcurate.pipelines.demo.corpus import TRUTH_SCHEMA, Corpus, build_corpus
 from zcurate.pipelines.demo.photos import shipped_photographs
 from zcurate.pipelines.demo.posters import Fonts, find_fonts, render_posters
 
+# Its pictures and models are made once, not once per worker.
+pytestmark = pytest.mark.xdist_group("demo_corpus")
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:

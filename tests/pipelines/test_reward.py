@@ -33,6 +33,9 @@ from ..captioner.server import Reply, texts_of
 from .review_site import CAPTIONS
 from .test_diagnose import diagnosis, save, scene
 
+# Its pictures and models are made once, not once per worker.
+pytestmark = pytest.mark.xdist_group("reward")
+
 NAMES = [f"{c} {s}" for c in ("red", "green", "blue", "yellow") for s in ("circle", "bar", "cross")]
 
 

@@ -11,6 +11,9 @@ from zcurate.pipelines.cycles import noted
 
 from .test_diagnose import PROBE, SHAPES, diagnosis, save, scene
 
+# Its pictures and models are made once, not once per worker.
+pytestmark = pytest.mark.xdist_group("reweight")
+
 NAMES = ("red circle", "blue star", "green ring")
 
 

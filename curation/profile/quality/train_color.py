@@ -84,7 +84,7 @@ def held_out_logits(
     Folds are runs of neighbors, because neighbors in a folder are often alike: a fold of what the others do not
     have tells most about pictures from elsewhere.
     """
-    edges = np.linspace(0, len(photos), folds + 1).round().astype(int)
+    edges = np.linspace(0, len(photos), min(folds, len(photos)) + 1).round().astype(int)
     logits = []
     for first, last in zip(edges[:-1], edges[1:], strict=True):
         network = train_color([*photos[:first], *photos[last:]], steps, batch, seed, rate)
