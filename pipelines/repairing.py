@@ -95,6 +95,9 @@ def augment(o: Options, say: Callable[[str], None] = lambda text: None) -> list[
     concepts = _concepts(o)
     causes = {c.name: cause for c, cause in _causes(o, concepts)}
     folder, state = o.out / "candidates", _ready(o)
+    for old in (o.out / "retrieval").glob("*"):
+        if old.name != state:  # of datasets as they are no more
+            shutil.rmtree(old)
     found: dict[str, list[Candidate]] = {}
     lists = [{"name": c.name, "aliases": list(c.aliases), "good": [], "count": o.per_concept * o.look}
              for c in concepts]  # fmt: skip

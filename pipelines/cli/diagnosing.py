@@ -119,7 +119,7 @@ def diagnose(
             file=concepts,
             graph=graph,
             dataset=dataset,
-            asked=tuple(prompts.read_text("utf-8-sig").split("\n")) if prompts else (),
+            asked=tuple(filter(str.strip, prompts.read_text("utf-8-sig").split("\n"))) if prompts else (),
             write_prompts=write_prompts,
             plan=plan,
             choice=Choice(count=count),
@@ -140,7 +140,11 @@ def diagnose(
         return
     print(
         f"{done.pictures:,} pictures, {done.unscored:,} of them cannot be told"
-        + (f", {done.errors} unreadable" if done.errors else "")
+        + (
+            f", {done.errors} could not be drawn or read (zcurate errors {out / 'dataset'})"
+            if done.errors
+            else ""
+        )
     )
     for f in [f for f in done.findings if f.status == "fails"][:20]:
         cause = f"  {f.cause.name.replace('_', ' ')} -> {f.cause.action}" if f.cause else ""
