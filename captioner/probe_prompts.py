@@ -63,7 +63,7 @@ class ProbeWriter:
             (self.pack.fill(count=str(count), names=fence("names", listed)),),
             schema=SCHEMA,
             schema_name="probe_prompts",
-            max_tokens=256 + 120 * count,
+            max_tokens=min(256 + 120 * count, 4096),
             sampling=Sampling(temperature=0.7, seed=0),
         )
         return await ask_json(self._chat, request, lambda found: checked(found, count, names_it), self._tries)

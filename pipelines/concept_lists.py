@@ -96,14 +96,15 @@ def with_parts(concepts: Sequence[Concept], known: Sequence[str] = ()) -> list[C
 
     `squirrel fish` is a squirrel and a fish to a model that does not know it. Names without blanks have no parts.
     """
-    names = {n.casefold() for n in (*known, *(c.name for c in concepts))}
+    names = {n.casefold(): n for n in (*known, *(c.name for c in concepts))}
     found = []
     for concept in concepts:
         words = concept.name.split()
         composed = len(words) > 1 and not concept.parts and all(w.casefold() in names for w in words)
-        found.append(replace(concept, parts=tuple(words)) if composed else concept)
+        parts = tuple(names[w.casefold()] for w in words) if composed else concept.parts
+        found.append(replace(concept, parts=parts))
     return found
 
 
 def named(names: Sequence[str]) -> list[Concept]:
-    return [Concept(n.strip()) for n in dict.fromkeys(names) if n.strip()]
+    return [Concept(n) for n in dict.fromkeys(name.strip() for name in names) if n]

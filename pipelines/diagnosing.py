@@ -7,6 +7,7 @@ drawn again, verdicts that are there not asked again.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import Counter
@@ -27,7 +28,7 @@ from .diagnosis_evidence import TrainingData, explained
 from .diagnosis_record import about, compared_with, earlier_concepts, note_run, write
 from .judging import JUDGE, Judged, judged_pictures, judged_rows
 from .probe_pictures import Probes
-from .probing import DRAW, affordable, check_same, is_paid, price_usd, probed
+from .probing import DRAW, Purse, check_same, is_paid, price_usd, probed
 from .view import open_view
 from .written_prompts import written_prompts
 
@@ -43,7 +44,7 @@ class Options:
         dataset: training data to look for causes in.
         asked: prompts of users. write_prompts: prompts of each concept that the judge's model writes beside templates.
         judge: settings of the stage `judge`.
-        budget: pictures at most, over all runs; None for `plan.most` of each concept.
+        budget: pictures of these concepts at most, over all runs; None for `plan.most` of each concept.
         max_spend: USD that pictures of a paid generator may cost; needed for those.
         against: folder of an earlier diagnosis: its concepts are tested again, and what changed is told.
     """
@@ -137,20 +138,22 @@ def _drawn(o: Options) -> int:
 def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
     concepts = _concepts(o)
     check_same(o)
-    probes = Probes(o.out / "pictures", o.asked, o.seed, written_prompts(o, concepts, say))
+    begun = Probes(o.out / "pictures").counts()
+    probes = Probes(o.out / "pictures", o.asked, o.seed, written_prompts(o, concepts, begun, say))
     probes.start(concepts)
-    left_over = affordable(o, probes, len(concepts), say)
+    purse = Purse.of(o, probes, len(concepts), say)
     by_name = {c.name: c for c in concepts}
-    while True:
+    for turn in itertools.count():
         asked = probes.counts()
-        judged = probed(o, probes) if asked else []
+        # What failed before this command may come now; what fails in it does not at once.
+        judged = probed(o, purse, redo_errors=not turn) if asked else []
         tallies = _tallies(concepts, judged)
         for (
             name,
             tally,
         ) in tallies.items():  # what could not be drawn, or not be read, says nothing and counts
             tally.unscored += asked[name] - tally.drawn
-        left = min(left_over, math.inf if o.budget is None else o.budget - asked.total())
+        left = min(purse.pictures(), math.inf if o.budget is None else o.budget - asked.total())
         left = None if left == math.inf else max(0, int(left))
         wanted = o.plan.next_round(tallies, left)
         literal = _literal(judged)
@@ -166,10 +169,8 @@ def _of_probes(o: Options, say: Callable[[str], None]) -> list[Finding]:
         say(f"{len(judged)} pictures judged, {len(wanted)} of {len(concepts)} concepts need more")
         if not wanted:
             break
-        new = probes.ask([(by_name[n], asked[n] + count) for n, count in wanted.items()])
-        if not new:
+        if not probes.ask([(by_name[n], asked[n] + count) for n, count in wanted.items()]):
             break
-        left_over -= new
     weights = _weights(concepts)
     found = ranked(concepts, tallies, o.plan, weights)
     found = [replace(f, pictures=tuple(_failing(f.concept.name, judged))) for f in found]
@@ -224,7 +225,8 @@ def _concepts(o: Options) -> list[Concept]:
     # Whether a name is taken apart can only be told beside its parts by themselves.
     names, of = {c.name for c in chosen}, {c.name.casefold(): c for c in known}
     parts = dict.fromkeys(p for c in chosen for p in c.parts if p not in names)
-    return [*chosen, *(of.get(p.casefold(), Concept(p)) for p in parts)]
+    all_of_them = [*chosen, *(of.get(p.casefold(), Concept(p)) for p in parts)]
+    return list({c.name: c for c in all_of_them}.values())
 
 
 def _judged(o: Options, folder: Path) -> list[Judged]:

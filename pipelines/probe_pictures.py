@@ -35,23 +35,31 @@ class Probes:
     written: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def start(self, concepts: Sequence[Concept]) -> None:
-        """What was asked for of these concepts before, as it would be asked for now; nothing of any other.
+        """What was asked for of these concepts before, with the parts that their names have now; nothing of any other.
 
         Pictures of others stay where they are, and count again when their concept is asked for again.
 
         Raises:
             ConfigError: the manifest is damaged.
         """
-        counts = self.counts()
-        self._write([row for c in concepts for row in self._rows(c, counts[c.name])])
+        parts = {c.name: list(c.parts) for c in concepts}
+        self._write([{**r, "parts": parts[r["concept"]]} for r in self._read() if r["concept"] in parts])
 
     def counts(self) -> Counter[str]:
         """Concept -> pictures asked for so far. Raises ConfigError."""
         return Counter(row["concept"] for row in self._read())
 
     def pending(self) -> int:
-        """Pictures asked for that do not lie there. Raises ConfigError."""
-        return sum(not (self.folder / row["path"]).exists() for row in self._read())
+        """Pictures asked for that do not lie there, by prompt and seed. Raises ConfigError."""
+        return sum(not self._lies_there(row) for row in self._read())
+
+    def _lies_there(self, row: Mapping[str, Any]) -> bool:
+        path = self.folder / row["path"]
+        try:
+            record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            return path.exists() and all(record.get(k) == row.get(k) for k in ("prompt", "seed"))
+        except (OSError, ValueError, AttributeError):
+            return False
 
     def ask(self, wanted: Sequence[tuple[Concept, int]]) -> int:
         """Ask for the first so many pictures of each concept; how many of them are new."""

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from .generating import folder_of
 from .judging import JUDGE, Judged, judged_rows, run_stages
 from .probe_pictures import Probes
 from .registry import resolve
-from .stages.draw import PAID, drawn_by
+from .stages.draw import PAID, drawn_by, spent_usd
 from .view import open_view
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 DRAW = "draw"
 SETTINGS = "probes.json"
+#: Sums of prices are a little off.
+_ROUNDING_USD = 1e-6
 #: Pictures that one worker draws between two points at which another may take over.
 ROWS_PER_SHARD = 32
 
@@ -46,7 +49,7 @@ def price_usd() -> float:
 
 
 def check_same(o: Options) -> None:
-    """A folder holds pictures of one generator, size, seed and list of user prompts; which, is noted on first use.
+    """A folder holds pictures of one generator, size, seed and list of user prompts; which, is noted beside them.
 
     Raises:
         ConfigError: it holds others; the message says what differs.
@@ -56,14 +59,18 @@ def check_same(o: Options) -> None:
         "prompts": json_digest(list(o.asked)) if o.asked else None,
     }  # fmt: skip
     path = o.out / SETTINGS
+    if not any((o.out / "pictures").glob("*/*.png")):  # nothing is there that could be another's
+        o.out.mkdir(parents=True, exist_ok=True)
+        part = o.out / f".{SETTINGS}.part"
+        part.write_text(json.dumps(now, indent=1), encoding="utf-8")
+        os.replace(part, path)
+        return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        o.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(now, indent=1), encoding="utf-8")
-        return
     except (OSError, ValueError) as e:
-        raise ConfigError(f"{path}: cannot be read ({e}); use another --out") from e
+        raise ConfigError(
+            f"{path}: nothing says what drew the pictures in {o.out} ({e}); use another --out"
+        ) from e
     differ = [f"{k} {before.get(k)!r}, not {v!r}" for k, v in now.items() if before.get(k) != v]
     if differ:
         raise ConfigError(
@@ -71,28 +78,58 @@ def check_same(o: Options) -> None:
         )
 
 
-def affordable(o: Options, probes: Probes, concepts: int, say: Callable[[str], None]) -> float:
-    """Pictures that may be asked for in this run: of a paid generator, for the money. Raises ConfigError."""
-    if not is_paid(o.generator):
-        return math.inf
-    price, pending = price_usd(), probes.pending()
-    most = min(o.budget or concepts * o.plan.most, concepts * o.plan.most)
-    quote = f"{price * concepts * o.plan.least:.2f} to {price * most:.2f} USD"
-    if o.max_spend is None:
-        raise ConfigError(
-            f"pictures of {o.generator} cost money, here {quote} (list price): allow it with --max-spend"
-        )
-    resolve("generator", o.generator).close()  # says what is wrong with the key before anything is asked for
-    if price * pending > o.max_spend:
-        raise ConfigError(
-            f"{pending} pictures were asked for before a stop and are still to be bought, for {price * pending:.2f} "
-            f"USD (list price): allow that with --max-spend"
-        )
-    say(f"pictures will cost {quote} (list price); at most {o.max_spend:g} USD are spent")
-    return math.floor(o.max_spend / price) - pending
+@dataclass(frozen=True)
+class Purse:
+    """What a run may still spend.
+
+    Attributes:
+        probes: what was asked for. price: USD of a picture; 0 of a generator that is not paid.
+        most: USD of this run. before: USD that this process had spent when the run began.
+    """
+
+    probes: Probes
+    price: float = 0.0
+    most: float = math.inf
+    before: float = 0.0
+
+    @classmethod
+    def of(cls, o: Options, probes: Probes, concepts: int, say: Callable[[str], None]) -> Purse:
+        """Says what it may cost. Raises ConfigError: no `max_spend`, or not enough for what was asked for before."""
+        if not is_paid(o.generator):
+            return cls(probes)
+        price, pending = price_usd(), probes.pending()
+        most = min(o.budget or concepts * o.plan.most, concepts * o.plan.most)
+        quote = f"{_cents(price * concepts * o.plan.least)} to {_cents(price * most)} USD"
+        if o.max_spend is None:
+            raise ConfigError(
+                f"pictures of {o.generator} cost money, here {quote} (list price): allow it with --max-spend"
+            )
+        resolve(
+            "generator", o.generator
+        ).close()  # says what is wrong with the key before anything is asked for
+        if price * pending > o.max_spend + _ROUNDING_USD:
+            raise ConfigError(
+                f"{pending} pictures were asked for before a stop and are still to be bought, for "
+                f"{_cents(price * pending)} USD (list price): allow that with --max-spend"
+            )
+        say(f"pictures will cost {quote} (list price); at most {o.max_spend:g} USD are spent")
+        return cls(probes, price, o.max_spend, spent_usd())
+
+    def left_usd(self) -> float:
+        """Not yet spent, by list prices of all that was asked for, lost answers included."""
+        return max(0.0, self.most - (spent_usd() - self.before)) + _ROUNDING_USD
+
+    def pictures(self) -> float:
+        """That may be asked for besides those that are still to come; infinitely many where they cost nothing."""
+        return math.floor(self.left_usd() / self.price) - self.probes.pending() if self.price else math.inf
 
 
-def probed(o: Options, probes: Probes) -> list[Judged]:
+def _cents(usd: float) -> str:
+    """Rounded up."""
+    return f"{math.ceil(usd * 100 - 1e-6) / 100:.2f}"
+
+
+def probed(o: Options, purse: Purse, redo_errors: bool) -> list[Judged]:
     """What was asked for, drawn and judged, as far as that has not been done. Raises ZcurateError: nothing comes."""
     folder = folder_of(o.generator) if o.generator.startswith("s3dit:") else None
     model = (
@@ -104,10 +141,12 @@ def probed(o: Options, probes: Probes) -> list[Judged]:
     if _lost(o, dataset):
         shutil.rmtree(dataset / DRAW)  # what lies there still is found, and not drawn again
     if is_paid(o.generator):
-        # One process buys, so that one cap holds for all; half a picture more, for what is lost in rounding.
-        capped = draw | {"max_spend": price_usd() * (probes.pending() + 0.5)}
-        run_stages(dataset, source, {DRAW: capped}, "inline", None, ROWS_PER_SHARD)
-    run_stages(dataset, source, {DRAW: draw, JUDGE: dict(o.judge)}, o.engine, o.address, ROWS_PER_SHARD)
+        # One process buys, so that one cap holds for all.
+        capped = draw | {"max_spend": purse.left_usd()}
+        run_stages(dataset, source, {DRAW: capped}, "inline", None, ROWS_PER_SHARD, redo_errors)
+        redo_errors = False
+    stages = {DRAW: draw, JUDGE: dict(o.judge)}
+    run_stages(dataset, source, stages, o.engine, o.address, ROWS_PER_SHARD, redo_errors)
     error = _error_of_all(dataset)
     if error:
         raise ZcurateError(f"{o.generator} drew nothing: {error}")

@@ -7,10 +7,11 @@ tell. What is accepted becomes a source of the dataset, so that its own stages p
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,16 +94,18 @@ def augment(o: Options, say: Callable[[str], None] = lambda text: None) -> list[
     if os.path.realpath(o.pool) == os.path.realpath(o.dataset):
         raise ConfigError("--pool and DATASET are the same; what is there already cannot be added")
     concepts = _concepts(o)
+    if o.apply:
+        _check_target(o)
     causes = {c.name: cause for c, cause in _causes(o, concepts)}
     folder, state = o.out / "candidates", _ready(o)
     for old in (o.out / "retrieval").glob("*"):
-        if old.name != state:  # of datasets as they are no more
+        if old.name != state and old.is_dir():  # of datasets as they are no more
             shutil.rmtree(old)
     found: dict[str, list[Candidate]] = {}
     lists = [{"name": c.name, "aliases": list(c.aliases), "good": [], "count": o.per_concept * o.look}
              for c in concepts]  # fmt: skip
     for turn in range(1, o.turns + 1):
-        for name, candidates in _retrieved(o, lists, f"{state}/{turn}").items():
+        for name, candidates in _retrieved(o, lists, f"{state}/{turn}", say).items():
             say(f"{name}: {len(candidates)} candidates" + (" more by their look" if turn > 1 else ""))
             found[name] = [*found.get(name, ()), *candidates]
         judged = judged_pictures(folder, o.out / "dataset", o.judge, o.engine, o.address) if any(
@@ -158,7 +161,9 @@ def _causes(o: Options, concepts: Sequence[Concept]) -> list[tuple[Concept, str]
     return [(c, known.get(c.name, "")) for c in concepts]
 
 
-def _retrieved(o: Options, lists: Sequence[Mapping[str, Any]], name: str) -> dict[str, list[Candidate]]:
+def _retrieved(
+    o: Options, lists: Sequence[Mapping[str, Any]], name: str, say: Callable[[str], None]
+) -> dict[str, list[Candidate]]:
     """Concept -> candidates, by the stage `retrieve`; those done before are not done again.
 
     Args:
@@ -169,20 +174,27 @@ def _retrieved(o: Options, lists: Sequence[Mapping[str, Any]], name: str) -> dic
         "state": name,
     }  # fmt: skip
     home = o.out / "retrieval" / name
-    for _ in range(2):
-        found, wrong = about_concepts(home, "retrieve", settings, lists, o.engine, o.address)
-        candidates = {n: [Candidate(**c) for c in row["candidates"]] for n, row in found.items()}
-        if _sound((c for cs in candidates.values() for c in cs), o.out / "candidates"):
-            break
+    before = (home / "dataset").exists()
+    found, wrong = about_concepts(home, "retrieve", settings, lists, o.engine, o.address)
+    if before and not _sound(found, o.out / "candidates"):
         shutil.rmtree(home / "dataset")  # files went since, or were away and may be back
-    if wrong:
+        found, wrong = about_concepts(home, "retrieve", settings, lists, o.engine, o.address)
+    if wrong and not found:
         raise ZcurateError(f"{next(iter(wrong))}: {next(iter(wrong.values()))}")
-    return candidates
+    for concept, message in wrong.items():
+        say(f"{concept}: {message}")
+    return {n: [Candidate(**c) for c in row["candidates"]] for n, row in found.items()} | {
+        n: [] for n in wrong
+    }
 
 
-def _sound(candidates: Iterable[Candidate], folder: Path) -> bool:
+def _sound(found: Mapping[str, Mapping[str, Any]], folder: Path) -> bool:
     """Is all there that was laid out, and was all to be read?"""
-    return all(c.refused != "unreadable" and (not c.file or (folder / c.file).exists()) for c in candidates)
+    for c in (c for row in found.values() for c in row["candidates"]):
+        files = [folder / c["file"], (folder / c["file"]).with_suffix(".json")] if c["file"] else []
+        if c["refused"] == "unreadable" or not all(f.exists() for f in files):
+            return False
+    return True
 
 
 def _seen(home: Path, concept: str, candidates: Sequence[Candidate]) -> dict[str, str]:
@@ -230,6 +242,17 @@ def _decided(
     return Repaired(concept.name, cause, len(candidates), tuple(accepted), dict(sorted(refused.items())))
 
 
+def _check_target(o: Options) -> None:
+    """A folder holds additions to one dataset. Raises ConfigError: to another."""
+    path, now = o.out / "added.json", check_root(o.dataset)
+    if any((o.out / "added").glob("*/*")) and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8")).get("dataset")
+        if before != now:
+            raise ConfigError(f"{o.out} holds what was added to {before}; give another --out")
+    o.out.mkdir(parents=True, exist_ok=True)
+    put(path, json.dumps({"dataset": now}).encode())
+
+
 def _collect(
     concepts: Sequence[Concept], found: Mapping[str, Sequence[Candidate]], folder: Path, o: Options
 ) -> None:
@@ -267,11 +290,12 @@ def _apply(o: Options) -> str:
     # The dataset may have been moved, or copied, since its recipe was run.
     changes = {"dataset": o.dataset, "params": {}, "sources": [], "export": []}
     recipe = build_recipe({**record.recipe, **changes}, "zcurate augment")
-    run_build(
-        recipe,
-        BuildOptions(o.engine, o.address, ingest=False, export=False, quiet=True, max_quarantined=1.0),
-        "augment",
-    )
+    options = BuildOptions(o.engine, o.address, ingest=False, export=False, quiet=True, max_quarantined=1.0)
+    outcome = run_build(recipe, options, "augment")
+    if outcome.result.failed or not outcome.result.complete:
+        raise ZcurateError(
+            "; ".join(outcome.result.failed) or "the run was stopped; the same command goes on"
+        )
     return name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +23,19 @@ _MODEL = ("engine", "revision")
 
 
 def written_prompts(
-    o: Options, concepts: Sequence[Concept], say: Callable[[str], None]
+    o: Options, concepts: Sequence[Concept], begun: Collection[str], say: Callable[[str], None]
 ) -> dict[str, tuple[str, ...]]:
     """Concept -> prompts; those of `against`, and what is there already, are not written again.
+
+    Args:
+        begun: concepts of which pictures were asked for already: their prompts stay what they are.
 
     Raises:
         ConfigError: no model to write them, too many, or a damaged file. ZcurateError: the model answers nobody.
     """
-    known = (read_prompts(o.against) if o.against else {}) | read_prompts(o.out)
-    left = [c for c in concepts if c.name not in known]
+    taken = read_prompts(o.against) if o.against else {}
+    known = {n: p for n, p in taken.items() if n not in begun} | read_prompts(o.out)
+    left = [c for c in concepts if c.name not in known and c.name not in begun]
     if o.write_prompts and left:
         if not o.judge.get("engine"):
             raise ConfigError("--write-prompts needs --vlm: the model that writes them")
@@ -44,7 +48,7 @@ def written_prompts(
         found, wrong = about_concepts(o.out / "prompts", "probe_prompts", settings, rows, o.engine, o.address)
         for name, message in wrong.items():
             say(f"{name}: no prompts were written, templates are used ({message})")
-        known |= {name: tuple(row["prompts"]) for name, row in found.items()}
+        known |= {name: tuple(row["prompts"]) for name, row in found.items()} | dict.fromkeys(wrong, ())
     if known:
         o.out.mkdir(parents=True, exist_ok=True)
         part = o.out / f".{FILE}.part"

@@ -48,6 +48,15 @@ class CannotDrawError(SampleError):
     """This picture is not to be had: refused, broken, or not to be written where the manifest says."""
 
 
+#: USD, list price, of every batch that this process bought.
+_spent: list[float] = []
+
+
+def spent_usd() -> float:
+    """What this process spent so far, by list prices."""
+    return sum(_spent)
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """A picture to draw: position of its row, its file, what is asked, and the rest of the row's metadata."""
@@ -141,8 +150,12 @@ class DrawStage:
             else:
                 wanted.append(_Wanted(i, path, request, facts))
         if self._paid:
-            with ThreadPoolExecutor(self._config.batch, thread_name_prefix="draw") as pool:
+            from zcurate.model.api.generator import MAX_CONNECTIONS
+
+            most, before = min(self._config.batch, MAX_CONNECTIONS), self._generator.spent_usd
+            with ThreadPoolExecutor(most, thread_name_prefix="draw") as pool:
                 outcomes = list(pool.map(self._bought, wanted))
+            _spent.append(self._generator.spent_usd - before)
         else:
             outcomes = self._together(wanted) if wanted else []
         # Not before all are saved: they are paid.
@@ -207,7 +220,9 @@ class DrawStage:
             raise CannotDrawError(f"{source.root}: pictures are drawn into a local or shared folder")
         try:
             path = Path(resolve_inside(base_of(source.root), row["samples.uri"]))
-        except UnsafeUriError as e:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".json").exists()  # as long a name as there will be
+        except (UnsafeUriError, OSError) as e:
             raise CannotDrawError(str(e)) from e
         if path.suffix.lower() not in _SUFFIXES:
             raise CannotDrawError(f"{path.name}: pictures are written as {', '.join(_SUFFIXES)}")

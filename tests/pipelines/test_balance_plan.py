@@ -30,7 +30,7 @@ def source(tmp_path_factory):
     rng = np.random.default_rng(5)
     p = 1 / np.arange(1, len(WORDS) + 1) ** 1.3
     for i in range(120):
-        pixels = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        pixels = rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)  # nothing that looks like writing
         Image.fromarray(pixels).resize((256 + i % 7, 256)).save(folder / f"{i:03}.png")
         words = rng.choice(WORDS, 2, replace=False, p=p / p.sum())
         (folder / f"{i:03}.txt").write_text(f"a {words[0]} and a {words[1]}")
@@ -39,7 +39,7 @@ def source(tmp_path_factory):
 
 def recipe(source, dataset, balance):
     stages = {
-        "profile": {},
+        "profile": {"quality": False},
         "ocr": {},
         "caption": {"engine": "template"},
         "concepts": {},

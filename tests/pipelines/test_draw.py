@@ -159,3 +159,35 @@ def test_a_wrong_key_ends_the_stage_with_the_first_picture(bought, tmp_path):
         stage(table, NullMonitor())
     assert service.count("POST") <= 2
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_diagnosis_never_spends_more_than_it_may(zcurate, tmp_path, monkeypatch):
+    """A list price of 0.01434 USD: 0.05 pay for three, whatever was asked for, lost or left over before."""
+    from zcurate.model.api import generator
+    from zcurate.model.api.credentials import Endpoint
+
+    with FakeDashScope() as service:
+        host = service.url.removeprefix("http://")
+        monkeypatch.setattr(generator, "endpoint_of", lambda *_: Endpoint(service.url, "beijing", host))
+        monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-key")
+
+        def run(max_spend, *names):
+            before = service.count("POST")
+            concepts = [x for n in names for x in ("--concept", n)]
+            code, out, err = zcurate("diagnose", "dashscope:z-image-turbo", *concepts, "--out", str(tmp_path / "d"), "--size", "1024*256", "--max-spend", max_spend, "--no-ocr", "--engine", "inline", "--json")  # fmt: skip
+            return code, service.count("POST") - before, err
+
+        assert run("0.05", "cat")[:2] == (0, 3)
+        assert run("0.05", "cat")[:2] == (0, 3)
+        # Refused pictures are not asked for for ever, and do not stand in the way of others.
+        service.posts = [refusal(400, "DataInspectionFailed", "no")]
+        assert run("0.05", "dog")[0] == 1
+        service.posts = [answer()]
+        assert run("0.05", "dog")[:2] == (0, 3)
+        # What is asked for and lost has to be allowed again.
+        for path in (tmp_path / "d" / "pictures").glob("dog-*/*.png"):
+            path.unlink()
+        code, bought, err = run("0.02", "dog")
+        assert (code, bought, "still to be bought" in err) == (2, 0, True), err
+        assert run("0.05", "dog")[:2] == (0, 3)
+        assert run("0", "bird")[:2] == (0, 0)
