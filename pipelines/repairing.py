@@ -125,6 +125,7 @@ def augment(o: Options, say: Callable[[str], None] = lambda text: None) -> list[
         if not lists:
             break
     _preview(repaired, o)
+    put(o.out / "accepted.txt", "".join(f"{f}\n" for r in repaired for f in r.accepted).encode())
     source = None
     if o.apply:
         _collect(concepts, found, folder, o)
@@ -170,7 +171,7 @@ def _retrieved(
         lists: rows of the stage. name: of their folder.
     """
     settings = {
-        "pool": check_root(o.pool), "dataset": check_root(o.dataset), "folder": str((o.out / "candidates").resolve()),
+        "pool": check_root(o.pool), "called": o.pool, "dataset": check_root(o.dataset), "folder": str((o.out / "candidates").resolve()),
         "state": name,
     }  # fmt: skip
     home = o.out / "retrieval" / name

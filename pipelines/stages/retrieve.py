@@ -83,6 +83,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     pool: str = Field(description="dataset that is searched")
+    called: str = Field("", description="what provenance calls it; default: its place")
     dataset: str = Field(
         description="dataset that is added to: for good examples, and for what it has already"
     )
@@ -203,7 +204,7 @@ class RetrieveStage:
 
     def _lay_out(self, concept: Concept, candidate: Candidate, row: Mapping[str, Any], data: bytes) -> None:
         provenance = {
-            "pool": self._config.pool, "sample_id": candidate.sample_id, "queries": candidate.queries,
+            "pool": self._config.called or self._config.pool, "sample_id": candidate.sample_id, "queries": candidate.queries,
             "score": candidate.score, "license": row["samples.license"], "source": row["samples.source"],
         }  # fmt: skip
         sidecar = {
