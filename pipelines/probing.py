@@ -104,9 +104,8 @@ class Purse:
             raise ConfigError(
                 f"pictures of {o.generator} cost money, here {quote} (list price): allow it with --max-spend"
             )
-        resolve(
-            "generator", o.generator
-        ).close()  # says what is wrong with the key before anything is asked for
+        # says what is wrong with the key before anything is asked for
+        resolve("generator", o.generator).close()
         if price * pending > o.max_spend + _ROUNDING_USD:
             raise ConfigError(
                 f"{pending} pictures were asked for before a stop and are still to be bought, for "
@@ -132,9 +131,8 @@ def _cents(usd: float) -> str:
 def probed(o: Options, purse: Purse, redo_errors: bool) -> list[Judged]:
     """What was asked for, drawn and judged, as far as that has not been done. Raises ZcurateError: nothing comes."""
     folder = folder_of(o.generator) if o.generator.startswith("s3dit:") else None
-    model = (
-        f"s3dit:{folder.resolve()}" if folder else o.generator
-    )  # workers may have another working directory
+    # workers may have another working directory
+    model = f"s3dit:{folder.resolve()}" if folder else o.generator
     draw: dict[str, Any] = {"model": model, "size": o.size, "batch": o.batch}
     dataset = o.out / "dataset"
     source = {"name": "pictures", "root": str(o.out / "pictures"), "kind": "manifest", "origin": "model"}
