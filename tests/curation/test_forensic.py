@@ -279,7 +279,7 @@ def test_patches_have_one_size():
 
 
 def test_training_runs_and_repeats(photo_dir, tmp_path):
-    options = {"seed": 3, "patches": 12, "autoencoder_steps": 3, "network_steps": 3, "check_share": 0.3}
+    options = {"seed": 3, "patches": 6, "autoencoder_steps": 1, "network_steps": 3, "check_share": 0.3}
     measured = train([photo_dir], tmp_path / "a.safetensors", **options)
     assert measured["photos"] + measured["photos_held_back"] == 6
     assert set(measured["own_auc"]) == {family.name for family in FAMILIES}
@@ -299,7 +299,7 @@ def test_training_wants_photographs(photo_dir, tmp_path):
 
 def test_command_line_says_what_it_measured(photo_dir, tmp_path):
     command = [sys.executable, "-m", "zcurate.curation.profile.forensic.train"]
-    options = ["--patches", "10", "--autoencoder-steps", "2", "--network-steps", "2"]
+    options = ["--patches", "6", "--autoencoder-steps", "1", "--network-steps", "2"]
     target = ["--photos", str(photo_dir), "--out", str(tmp_path / "w.safetensors")]
     done = subprocess.run([*command, *target, *options], capture_output=True, text=True, check=True, cwd="/")
     assert json.loads(done.stdout.splitlines()[-1])["photos_held_back"] == 1

@@ -61,7 +61,7 @@ def manifold(n, d=64, latent=20, copies=0.2, seed=0):
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.integers(2, 150),
     st.integers(1, 30),

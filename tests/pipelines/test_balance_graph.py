@@ -45,7 +45,8 @@ def test_concepts_are_nodes_budgets_follow_the_tree_and_the_rest_is_added(graph,
     source.mkdir()
     rng = np.random.default_rng(0)
     for i in range(24):
-        Image.fromarray(rng.integers(0, 255, (224, 224, 3), dtype=np.uint8)).save(source / f"{i:02}.png")
+        blobs = Image.fromarray(rng.integers(0, 255, (4, 4, 3), dtype=np.uint8))  # nothing like writing
+        blobs.resize((224, 224)).save(source / f"{i:02}.png")
         (source / f"{i:02}.txt").write_text(TEXTS[i % len(TEXTS)])
     raw = {
         "name": "g",

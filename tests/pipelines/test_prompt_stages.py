@@ -24,7 +24,8 @@ def source(tmp_path):
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(N):
-        Image.fromarray(rng.integers(0, 255, (256, 256, 3), dtype=np.uint8)).save(folder / f"{i:02}.png")
+        blobs = Image.fromarray(rng.integers(0, 255, (4, 4, 3), dtype=np.uint8))  # nothing like writing
+        blobs.resize((256, 256)).save(folder / f"{i:02}.png")
         (folder / f"{i:02}.txt").write_text(f'{i + 2} red cats under a sign that reads "No. {i}"')
     return folder
 
