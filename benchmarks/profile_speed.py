@@ -11,7 +11,8 @@ medians of the rounds are given. Time is CPU time of this process, so a busy mac
 everything runs on one thread, with the files in memory (CleanVision reads a folder).
 
 `full_ips` is every column that needs no neural network: profile, metadata, thumbnail.
-`full_with_quality_ips` adds the trained quality model and the forensic classifier, where they are there.
+`full_with_quality_ips` adds the trained quality model and the forensic classifier, where they are there;
+`quality_ms` is the quality model alone, in ms a picture.
 Pictures of 12 MP (4000 x 3000) give the time per megapixel; `peak_rss_mb` is that of a process of its own that
 profiles one JPEG of 200 MP. The last line is JSON; null for what isn't installed.
 """
@@ -44,8 +45,11 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from zcurate.curation.profile.decode import decode
 from zcurate.curation.profile.heap import keep_freed_memory
 from zcurate.curation.profile.measure import profile_image
+from zcurate.curation.profile.shrink import shrink
+from zcurate.curation.profile.thumbnail import SHORT_SIDE_PX
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 FOLDERS = ("dreambooth", "gpt4o-cases", "blur-triplets", "camera-exif", "data-juicer")
@@ -195,6 +199,25 @@ def with_models() -> Contender | None:
     return each(lambda data: profile_image(data, quality=quality, forensic=forensic))
 
 
+def quality_ms(files: Files, rounds: int) -> float | None:
+    """The quality model alone, ms of CPU time per decoded picture: median over rounds."""
+    try:
+        from zcurate.curation.profile.quality.model import load_quality
+
+        model = load_quality()
+    except (ImportError, OSError):
+        return None
+    pixels = [decode(data).rgb for data in files]
+    pairs = [(rgb, shrink(rgb, SHORT_SIDE_PX)) for rgb in pixels]
+    seconds = []
+    for _ in range(rounds + 1):
+        started = time.process_time()
+        for rgb, small in pairs:
+            model.scores(rgb, small)
+        seconds.append((time.process_time() - started) / len(pairs))
+    return round(1000 * statistics.median(seconds[1:]), 2)  # the first loads libraries
+
+
 def rates(contenders: dict[str, tuple[Contender | None, Files]], rounds: int) -> dict[str, float | None]:
     """Pictures per second of CPU time: median over rounds, contenders taking turns."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -287,6 +310,7 @@ def main() -> None:
     result["full_over_decode_12"] = ratio(found["full_12"], found["decode_12"])
     result["full_over_cleanvision"] = ratio(found["full"], found["cleanvision"])
     result["full_over_imagededup"] = ratio(found["full"], found["imagededup"])
+    result["quality_ms"] = quality_ms(plain, rounds)
     result["peak_rss_mb_200mp"] = rss
     print(json.dumps(result))
 

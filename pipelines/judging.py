@@ -65,7 +65,7 @@ def run_stages(
             "stages": {name: dict(settings) for name, settings in stages.items()},
             "report": False,
         },
-        "zcurate diagnose",
+        f"the run of {', '.join(stages)}",
     )
     options = BuildOptions(engine, address, quiet=True, max_quarantined=1.0, redo_errors=redo_errors)
     outcome = build(recipe, options, "diagnose")
@@ -76,6 +76,7 @@ def run_stages(
 
 
 def judged_rows(dataset: Path) -> Iterator[Judged]:
+    """Verdicts on the pictures that are still listed and could be judged."""
     view = open_view(str(dataset))
     for _, table in view.tables(["samples.uri", f"{JUDGE}._status", *(f"{JUDGE}.{c}" for c in _JUDGED)]):
         for row in table.to_pylist():
