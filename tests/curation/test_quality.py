@@ -31,7 +31,13 @@ from zcurate.curation.profile.quality.crops import (
     native_tiles,
     overview,
 )
-from zcurate.curation.profile.quality.histograms import BINS, BINS_PER_UNIT, coarse, light, log_chroma
+from zcurate.curation.profile.quality.histograms import (
+    BINS,
+    BINS_PER_UNIT,
+    CHROMA_CHANNELS,
+    coarse,
+    color_histograms,
+)
 from zcurate.curation.profile.quality.inputs import mark_cells
 from zcurate.curation.profile.quality.marks_synthesis import Bank
 from zcurate.curation.profile.quality.model import SCORES, WEIGHTS, load_quality
@@ -168,7 +174,7 @@ def test_samples_have_the_shapes_of_the_networks(seed):
     assert tiles.pixels.shape == (TILES, TILE_PX, TILE_PX, 3)
     assert tiles.pixels.dtype == np.uint8
     color = color_sample([base], rng)
-    assert color.chroma.shape == (4, BINS, BINS)
+    assert color.chroma.shape == (CHROMA_CHANNELS, BINS, BINS)
     assert color.target.shape == (3,)
     assert ((color.white >= 0) & (color.white < BINS)).all()
     for sample in (tiles, color):
@@ -221,8 +227,8 @@ def test_channel_gains_move_the_histogram(row, column):
     rng = np.random.default_rng(2)
     patches = np.repeat(np.repeat(rng.uniform(60, 110, (20, 20, 3)), 4, axis=0), 4, axis=1)
     gains = np.exp(np.array([-row, 0, -column]) / BINS_PER_UNIT)
-    before = log_chroma(np.rint(patches).astype(np.uint8))
-    after = log_chroma(np.clip(np.rint(patches * gains), 0, 255).astype(np.uint8))
+    before = color_histograms(np.rint(patches).astype(np.uint8))[0]
+    after = color_histograms(np.clip(np.rint(patches * gains), 0, 255).astype(np.uint8))[0]
     before, after = ((x[:3] ** 2).sum(axis=0) for x in (before, after))  # gains may change the group of luma
     moved = np.roll(before, (row, column), axis=(0, 1))
     smooth = [cv2.blur(x, (3, 3), borderType=cv2.BORDER_CONSTANT) for x in (moved, after)]
@@ -236,7 +242,7 @@ def test_a_belief_moves_with_the_histogram():
     network = ColorNetwork()
     with torch.no_grad():
         network.prior.zero_()
-    chroma = torch.rand(1, 4, BINS, BINS)
+    chroma = torch.rand(1, CHROMA_CHANNELS, BINS, BINS)
     there = network.belief(chroma)[0].reshape(BINS, BINS)
     moved = network.belief(chroma.roll((5, -9), (2, 3)))[0].reshape(BINS, BINS)
     torch.testing.assert_close(moved, there.roll((5, -9), (0, 1)), atol=1e-4, rtol=1e-4)
@@ -248,7 +254,7 @@ def test_light_counts_clipped_and_colorless_pixels():
     rgb = np.zeros((320, 320, 3), np.uint8)
     rgb[:160] = 255
     rgb[160:240] = (200, 30, 30)
-    bright, white, black, grey = light(coarse(rgb))[-4:] ** 2
+    bright, white, black, grey = color_histograms(coarse(rgb))[1][-4:] ** 2
     np.testing.assert_allclose((bright, white, black, grey), (0.5, 0.5, 0.25, 0.75), atol=1e-6)
 
 

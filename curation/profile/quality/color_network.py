@@ -63,7 +63,7 @@ class ColorNetwork(nn.Module):
         """Log probability of grey lying in each bin [n, BINS * BINS], and moments of the histograms.
 
         Args:
-            chroma: float32 [n, CHROMA_CHANNELS, BINS, BINS], see `histograms.log_chroma`.
+            chroma: float32 [n, CHROMA_CHANNELS, BINS, BINS], see `histograms.color_histograms`.
         """
         first, second = self._spectra or (_conjugate(self.first), _conjugate(self.second))
         share = chroma.square().flatten(2)
@@ -79,7 +79,7 @@ class ColorNetwork(nn.Module):
         """Logits [n, 3] from what `belief` gave.
 
         Args:
-            light: float32 [n, LIGHT_BINS], see `histograms.light`.
+            light: float32 [n, LIGHT_BINS], see `histograms.color_histograms`.
         """
         share = belief.exp()
         known = share @ self.plane

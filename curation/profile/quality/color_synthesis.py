@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 
 from . import distortions as d
-from .histograms import BINS, BINS_PER_UNIT, COARSE_PX, light, log_chroma
+from .histograms import BINS, BINS_PER_UNIT, COARSE_PX, color_histograms
 from .synthesis import cast_score, exposure_score
 
 
 @dataclass(frozen=True)
 class ColorSample:
     """Attributes:
-    chroma: uint8 [4, 64, 64], `histograms.log_chroma` times 255.
-    light: float32 [68], `histograms.light`.
+    chroma: uint8 [4, 64, 64], of `histograms.color_histograms`, times 255.
+    light: float32 [LIGHT_BINS], of the same.
     white: float32 [2], bins (row, column) at which neutral grey came out.
     target, weight: float32 [3]: cast, overexposed, underexposed; weight 0 where one hides another.
     """
@@ -70,8 +70,9 @@ def color_sample(photos: Sequence[np.ndarray], rng: d.Rng) -> ColorSample:
     if rng.random() < 0.5:
         rgb = d.to_uint8(rgb + d.normal_field(rgb.shape, rng) * np.float32(rng.uniform(0, 3)))
     at = np.array([g - r, g - b], np.float32) * BINS_PER_UNIT + BINS // 2
-    chroma = np.rint(255 * np.minimum(log_chroma(rgb), 1)).astype(np.uint8)
-    return ColorSample(chroma, light(rgb), np.clip(at, 0, BINS - 1), target, weight)
+    chroma, light = color_histograms(rgb)
+    chroma = np.rint(255 * np.minimum(chroma, 1)).astype(np.uint8)
+    return ColorSample(chroma, light, np.clip(at, 0, BINS - 1), target, weight)
 
 
 def low_sun(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ..window_kernel import green_moments
+from .input_kernels import shrink_by
 
 #: Side of a tile, in pixels of the stored picture: shrinking would hide blur and noise.
 TILE_PX = 64
@@ -86,6 +87,10 @@ def _wide(rgb: np.ndarray, y: int, x: int) -> np.ndarray:
     top = min(max(0, y - side // 2), rgb.shape[0] - side)
     left = min(max(0, x - side // 2), rgb.shape[1] - side)
     window = rgb[top : top + side, left : left + side]
+    if side == WIDE_PX:
+        out = np.empty((TILE_PX, TILE_PX, 3), np.uint8)
+        shrink_by(np.ascontiguousarray(window).reshape(side, -1), WIDE_PX // TILE_PX, out)
+        return out
     return cv2.resize(window, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)
 
 

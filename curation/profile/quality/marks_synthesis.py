@@ -17,7 +17,7 @@ from .crops import OVERVIEW_PX, overview
 from .inputs import mark_cells
 from .network import MarkNetwork
 from .scenery import decorate, made_up
-from .watermarks import blend, watermark_mask
+from .watermarks import VISIBLE, blend, watermark_mask
 
 #: Marks are stronger at first, since of faint ones alone nothing is learned for long: pairs after which half of
 #: what is added is left.
@@ -66,17 +66,11 @@ def scene(
         rgb = cv2.flip(rgb, 1)
     if plain:
         return overview(rgb)
-    if rng.random() < 0.15:
+    if rng.random() < 0.08:
         rgb = np.ascontiguousarray(rgb[..., rng.permutation(3)])
-    if rng.random() < 0.4:
+    if rng.random() < 0.12:
         rgb = decorate(rgb, photos[rng.integers(len(photos))], fonts, rng)
     return overview(rgb)
-
-
-def framings(photos: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
-    """Each photograph as it is, and in three other framings: overviews to calibrate by."""
-    rng = np.random.default_rng(seed)
-    return [overview(p) for p in photos] + [scene([p], (), rng, plain=True) for p in photos for _ in range(3)]
 
 
 def _turned(rgb: np.ndarray, degrees: float) -> np.ndarray:
@@ -127,7 +121,7 @@ class Bank:
         if rng.random() < 0.7:
             moved = _moved(mask, rng)
             mask = moved if moved.any() else mask
-        marked = blend(rgb, mask, rng, 14 + self._easy * 0.5 ** (self._taken / _HALF_LIFE_PAIRS))
+        marked = blend(rgb, mask, rng, VISIBLE + self._easy * 0.5 ** (self._taken / _HALF_LIFE_PAIRS))
         self._taken += 1
         changed = cv2.threshold(cv2.absdiff(marked, rgb), 6, 255, cv2.THRESH_BINARY)[1]
         size = (MarkNetwork.MASK_CELLS,) * 2

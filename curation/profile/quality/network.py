@@ -34,16 +34,18 @@ class TileNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(_Block(16, 24), _Block(24, 32, 2), _Block(32, 48, 2), _Block(48, 48))
+        self.blocks = nn.Sequential(
+            _Block(4, 24, 2, size=6, padding=2), _Block(24, 32, 2), _Block(32, 48, 2), _Block(48, 48)
+        )
         self.native = nn.Linear(96, 64)
         self.wide = nn.Linear(96, 48)
         self.hidden = nn.Linear(2 * 64 + 2 * 48, 64)
         self.out = nn.Linear(64, len(TILE_SCORES))
 
     def forward(self, tiles: Tensor) -> Tensor:
-        """Logits [n, 5] of prepared tiles [n, TILES, 16, 32, 32], see `inputs.tile_input`."""
+        """Logits [n, 5] of prepared tiles [n, TILES, 64, 64, 4], see `inputs.tile_input`."""
         n, t = tiles.shape[:2]
-        x = self.blocks(tiles.flatten(0, 1))
+        x = self.blocks(tiles.flatten(0, 1).permute(0, 3, 1, 2))
         x = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1).reshape(n, t, -1)
         native = F.relu(self.native(x[:, :NATIVE_TILES]))
         wide = F.relu(self.wide(x[:, NATIVE_TILES:]))
@@ -74,30 +76,39 @@ class MarkNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        stem = nn.Sequential(_Block(24, 24, size=2, padding=1), _Block(24, 40, 2, padding=0))
-        self.shapes = nn.Sequential(stem, _Block(40, 64, 2), _Wide(64), _Wide(64), _Wide(64))
+        stem = nn.Sequential(_Block(24, 32, size=2, padding=1), _Block(32, 48, 2, size=2, padding=0))
+        self.strokes = nn.Sequential(stem, _Wide(48))
+        self.fine = nn.Conv2d(48, 1, 1)
+        self.shapes = nn.Sequential(_Block(48, 64, 2), _Wide(64), _Wide(64), _Wide(64))
         self.mask = nn.Conv2d(64, 1, 1)
         self.whole = _Block(64, 96, 2)
         self.hidden = nn.Linear(2 * 96 + 3, 48)
         self.out = nn.Linear(48, 1)
 
     def forward(self, cells: Tensor) -> Tensor:
-        """Logits [n], see `score_and_mask`."""
-        return self.score_and_mask(cells)[0]
-
-    def score_and_mask(self, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of a watermark being there [n], and of the map [n, MASK_CELLS, MASK_CELLS].
+        """Logits [n] of a watermark being there.
 
         Args:
             cells: uint8 [n, 80, 80, 24], see `inputs.mark_cells`.
         """
-        x = self.shapes(cells.permute(0, 3, 1, 2).to(torch.float32).sub_(128).mul_(1 / 64))
-        mask = self.mask(x)
-        x = self.whole(x)
+        return self._decide(self.shapes(self._strokes(cells)))[0]
+
+    def score_and_maps(self, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits [n] as of `forward`, and of two maps of where it is: [n, MASK_CELLS, MASK_CELLS], and with cells
+        half as large, which is learned from alone."""
+        strokes = self._strokes(cells)
+        score, mask = self._decide(self.shapes(strokes))
+        return score, mask, self.fine(strokes)[:, 0]
+
+    def _strokes(self, cells: Tensor) -> Tensor:
+        return self.strokes(cells.permute(0, 3, 1, 2).to(torch.float32).sub_(128).mul_(1 / 64))
+
+    def _decide(self, shapes: Tensor) -> tuple[Tensor, Tensor]:
+        mask, whole = self.mask(shapes), self.whole(shapes)
         flat = mask.flatten(1)
         strong = flat.topk(8, dim=1).values
         marks = [flat.mean(dim=1, keepdim=True), strong[:, :1], strong.mean(dim=1, keepdim=True)]
-        seen = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3)), *marks], dim=1)
+        seen = torch.cat([whole.mean(dim=(2, 3)), whole.amax(dim=(2, 3)), *marks], dim=1)
         return self.out(F.relu(self.hidden(seen)))[:, 0], mask[:, 0]
 
 

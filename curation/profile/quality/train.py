@@ -10,35 +10,33 @@ the biases are moved accordingly. What gave the bundled weights is in MODEL_CARD
 from __future__ import annotations
 
 import argparse
-import copy
+import functools
 import json
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader, IterableDataset
+from torch import nn
 
 from ..decode import decode
 from ..errors import ImageError
-from .averaging import averaged_step
-from .inputs import tile_input
-from .network import TILE_SCORES, TileNetwork
-from .synthesis import clean_copy, tile_sample
+from .synthesis import clean_copy
 from .train_color import calibrate_color, clean_logits, held_out_logits, train_color
 from .train_marks import calibrate_marks, train_marks
+from .train_tiles import train_tiles
 from .watermarks import find_fonts
 
 #: Photographs are kept in memory at most this large; more is not needed to cut windows from.
 _BASE_SIDE_PX = {"tiles": 1000, "marks": 480, "color": 480}
-#: Share of clean validation photographs that may score over 0.5, for each score. Of color: nine scores together may flag 5 %.
-_FLAGGED_MARKS, _FLAGGED_COLOR = 0.025, 0.0055
+#: Learning rates: of Muon for the networks of convolutions, of Adam for color.
+_RATES = {"tiles": 0.025, "marks": 0.025, "color": 5e-3}
+#: Share of clean photographs that may score over 0.5, for each score but those of tiles: nine scores together may flag 5 %.
+_FLAGGED = 0.0055
 
 
 def load_photos(folder: str | Path, short_side_px: int) -> list[np.ndarray]:
@@ -59,60 +57,6 @@ def load_photos(folder: str | Path, short_side_px: int) -> list[np.ndarray]:
     return photos
 
 
-class Tiles(IterableDataset):
-    """Endless samples; the k-th depends on the arguments and k alone."""
-
-    def __init__(self, photos: Sequence[np.ndarray], seed: int):
-        self.photos, self.seed = photos, seed
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        rng = np.random.default_rng([self.seed, 0])
-        while True:
-            sample = tile_sample(self.photos[rng.integers(len(self.photos))], rng)
-            yield tile_input(sample.pixels), sample.target, sample.weight
-
-
-def train_tiles(
-    photos: Sequence[np.ndarray],
-    steps: int,
-    batch: int,
-    seed: int,
-    start: Mapping[str, torch.Tensor] | None = None,
-    rate: float = 3e-3,
-) -> TileNetwork:
-    """AdamW, cosine rate from `rate`, averaged weights (EMA 0.999); with `start`, on from there.
-
-    The loss is binary cross-entropy with the planted score as soft label, plus the absolute error, which still pulls
-    where cross-entropy is flat.
-    """
-    torch.manual_seed(seed)
-    network = TileNetwork()
-    if start is not None:
-        network.load_state_dict(start)
-    average = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    loader = DataLoader(Tiles(photos, seed), batch_size=batch, num_workers=1)
-    started, running = time.perf_counter(), np.zeros(len(TILE_SCORES))
-    for step, (tiles, target, weight) in enumerate(loader):
-        if step == steps:
-            break
-        share = min(1.0, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * max(share, 0.003)
-        logits = network(tiles)
-        loss = F.binary_cross_entropy_with_logits(logits, target, weight)
-        loss = loss + 2 * ((torch.sigmoid(logits) - target).abs() * weight).mean()
-        averaged_step(loss, network, average, optimizer, step)
-        with torch.no_grad():
-            error = ((torch.sigmoid(logits) - target).abs() * weight).sum(0) / weight.sum(0).clamp(min=1)
-        running += (error.numpy() - running) * (0.02 if step > 50 else 0.2)
-        if step % 200 == 0:
-            seconds = time.perf_counter() - started
-            shown = " ".join(f"{n} {e:.3f}" for n, e in zip(TILE_SCORES, running, strict=True))
-            print(f"tiles step {step} {seconds:.0f} s, mean absolute error: {shown}", flush=True)
-    return average
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -125,9 +69,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", choices=["all", "tiles", "marks", "color"], default="all",
                         help="train one part and keep the others as they are in --out")  # fmt: skip
     parser.add_argument("--start", help="weights to go on from (tiles, marks); default: from scratch")
-    parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")
+    parser.add_argument("--rate", type=float, help=f"learning rate; default: {_RATES}")
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--minutes", type=float, default=math.inf, help="limit of the training of marks")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=math.inf,
+        help="limit of the training of each network of convolutions",
+    )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
@@ -143,28 +92,43 @@ def main(argv: Sequence[str] | None = None) -> None:
         if len(photos) < 2:
             parser.error(f"fewer than two usable pictures below {args.photos}")
         own = {k.removeprefix(part + "."): v for k, v in start.items() if k.startswith(part + ".")} or None
-        about = {"photos": len(photos), "steps": args.steps, "batch": args.batch, "seed": args.seed}
+        keep = functools.partial(_keep, Path(args.out + ".part"), part)
+        rate, limit_s = args.rate or _RATES[part], 60 * args.minutes
+        about = {
+            "photos": len(photos),
+            "steps": args.steps,
+            "batch": args.batch,
+            "seed": args.seed,
+            "rate": rate,
+        }
         if part == "tiles":
-            network = train_tiles(photos, args.steps, args.batch, args.seed, own, args.rate)
+            network = train_tiles(photos, args.steps, args.batch, args.seed, own, rate, limit_s, keep)
         elif part == "marks":
-            limit_s = 60 * args.minutes
-            network = train_marks(photos, fonts, args.steps, args.batch, args.seed, own, args.rate, limit_s)
+            how = args.steps, args.batch, args.seed, own, rate, limit_s, keep
+            network = train_marks(photos, fonts, *how)
         else:
-            how = args.steps, args.batch, args.seed, args.rate
+            how = args.steps, args.batch, args.seed, rate
             network = train_color(photos, *how)
         if args.validation and part == "marks":
             others = load_photos(args.validation, _BASE_SIDE_PX[part])
-            about["shift"] = calibrate_marks(network, others, args.seed, _FLAGGED_MARKS)
+            about["shift"] = calibrate_marks(network, others, args.seed, _FLAGGED)
         if args.validation and part == "color":
             others = load_photos(args.validation, _BASE_SIDE_PX[part])
             logits = clean_logits(network, others, args.seed)
             if args.folds:
                 logits = torch.cat([logits, held_out_logits(photos, args.folds, *how)])
-            about |= {"folds": args.folds, "shift": calibrate_color(network, logits, _FLAGGED_COLOR)}
+            about |= {"folds": args.folds, "shift": calibrate_color(network, logits, _FLAGGED)}
         state = {k: v for k, v in state.items() if not k.startswith(part + ".")}
         state |= {f"{part}.{k}": v.contiguous() for k, v in network.state_dict().items()}
         training[part] = about
     save_file(state, args.out, metadata={"training": json.dumps(training)})
+    Path(args.out + ".part").unlink(missing_ok=True)
+
+
+def _keep(path: Path, part: str, step: int, network: nn.Module) -> None:
+    """Write the weights of a training under way, from which --start goes on."""
+    save_file({f"{part}.{k}": v.contiguous() for k, v in network.state_dict().items()}, path)
+    print(f"{part} after {step} steps: {path}", flush=True)
 
 
 def _written(path: Path) -> tuple[dict[str, torch.Tensor], dict]:

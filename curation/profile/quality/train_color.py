@@ -11,12 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import distortions as d
+from .clean_views import clean_views
 from .color_network import ColorNetwork
-from .color_synthesis import ColorSample, color_sample, low_sun
-from .crops import overview
-from .histograms import BINS, coarse, light, log_chroma
-from .marks_synthesis import framings
+from .color_synthesis import ColorSample, color_sample
+from .histograms import BINS, coarse, color_histograms
 from .network import COLOR_SCORES
 
 #: Side to which photographs are squeezed before they are framed: color needs no more.
@@ -93,15 +91,11 @@ def held_out_logits(
 
 
 def clean_logits(network: ColorNetwork, photos: Sequence[np.ndarray], seed: int) -> Tensor:
-    """Logits [views, 3] of photographs as they are, in three other framings, and once in each look that is no fault."""
-    rng = np.random.default_rng(seed)
-    looks = (d.soft_light, low_sun, lambda rgb, _: d.monochrome(rgb))
-    views = [coarse(clean) for clean in framings(photos, seed)]
-    views += [coarse(overview(look(p, rng))) for p in photos for look in looks]
+    """Logits [views, 3] of clean photographs, see `clean_views`."""
     network.eval()
     with torch.inference_mode():
-        chroma = torch.from_numpy(np.stack([log_chroma(v) for v in views]))
-        return network(chroma, torch.from_numpy(np.stack([light(v) for v in views])))
+        arrays = zip(*(color_histograms(coarse(v)) for v in clean_views(photos, seed)), strict=True)
+        return network(*(torch.from_numpy(np.stack(a)) for a in arrays))
 
 
 def calibrate_color(network: ColorNetwork, logits: Tensor, flagged: float) -> list[float]:

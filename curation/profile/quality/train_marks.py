@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from .averaging import averaged_step
+from .clean_views import clean_views
+from .descent import Descent
 from .inputs import mark_cells
-from .marks_synthesis import Bank, framings
+from .marks_synthesis import Bank
 from .network import MarkNetwork
 
 
@@ -38,16 +38,17 @@ def train_marks(
     batch: int,
     seed: int,
     start: Mapping[str, torch.Tensor] | None = None,
-    rate: float = 4e-3,
+    rate: float = 0.025,
     limit_s: float = math.inf,
     checkpoint: Callable[[int, MarkNetwork], None] = lambda step, network: None,
 ) -> MarkNetwork:
-    """AdamW, cosine rate from `rate`, averaged weights (EMA 0.999); with `start`, on from there.
+    """Muon for convolutions and AdamW for the rest, cosine rate, averaged weights (EMA 0.999); with `start`, on from there.
 
-    Learned are the map of where the mark is, and whether there is one, from `batch // 2` pairs at a time.
-    Arithmetic is in bfloat16 where PyTorch holds it safe.
+    Learned are maps of where the mark is, coarse and fine, and whether there is one, from `batch // 2` pairs at a
+    time. Arithmetic is in bfloat16 where PyTorch holds it safe.
 
     Args:
+        rate: of Muon at first, relative to the weights; AdamW's is 0.16 of it.
         limit_s: the rate falls so much faster that training ends after so many seconds.
         checkpoint: called with the averaged network every 1,000 steps.
     """
@@ -55,9 +56,8 @@ def train_marks(
     network = MarkNetwork().to(memory_format=torch.channels_last)
     if start is not None:
         network.load_state_dict(start)
-    average = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.02)
-    easy = 50.0 if start is None else 10.0
+    descent = Descent(network, rate)
+    easy = 40.0 if start is None else 10.0
     pairs = MarkPairs(photos, fonts, seed, size=2500 if steps > 500 else 20, easy=easy)
     loader = DataLoader(pairs, max(1, batch // 2), num_workers=1)
     started, running = time.perf_counter(), np.zeros(3)
@@ -65,18 +65,15 @@ def train_marks(
         done = max(step / steps, (time.perf_counter() - started) / limit_s)
         if done >= 1:
             break
-        share = min(1.0, (step + 1) / 300) * 0.5 * (1 + math.cos(math.pi * done))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * max(share, 0.003)
         target = torch.tensor([0.0, 1.0]).repeat(len(cells))
         with torch.autocast("cpu", torch.bfloat16):
-            logits, where = network.score_and_mask(cells.flatten(0, 1))
-        logits, where = logits.float(), where.float()
+            logits, where, fine = network.score_and_maps(cells.flatten(0, 1))
+        logits = logits.float()
         covered = torch.stack([torch.zeros_like(mask), mask], dim=1).flatten(0, 1)
-        by_map = F.binary_cross_entropy_with_logits(where, covered, pos_weight=torch.tensor(3.0))
+        by_map = _map_loss(where, covered) + 0.3 * _map_loss(fine, covered)
         by_score = F.binary_cross_entropy_with_logits(logits, target)
         loss = by_map + by_score
-        averaged_step(loss, network, average, optimizer, step)
+        descent.step(loss, done)
         right = ((logits > 0) == (target > 0.5)).float().mean()
         running += (np.array([by_map.item(), by_score.item(), right.item()]) - running) * (
             0.01 if step > 100 else 0.2
@@ -89,21 +86,28 @@ def train_marks(
                 flush=True,
             )
         if step % 1000 == 999:
-            checkpoint(step + 1, average)
-    return average
+            checkpoint(step + 1, descent.average)
+    return descent.average
+
+
+def _map_loss(logits: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of a map [n, h, h] against the cells that are covered [n, h', h']."""
+    target = F.interpolate(covered[:, None], size=logits.shape[1:])[:, 0]
+    return F.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=torch.tensor(3.0))
 
 
 def calibrate_marks(network: MarkNetwork, photos: Sequence[np.ndarray], seed: int, flagged: float) -> float:
     """Shift the last bias so that so large a share of clean photographs, never trained on, scores over 0.5.
 
-    Each photograph counts once as it is, and in three other framings.
+    Args:
+        photos: see `clean_views` for what each counts as.
 
     Returns:
         the shift, in logits.
     """
     network.eval()
     with torch.inference_mode():
-        cells = torch.from_numpy(np.stack([mark_cells(x) for x in framings(photos, seed)]))
+        cells = torch.from_numpy(np.stack([mark_cells(x) for x in clean_views(photos, seed)]))
         logits = torch.cat([network(part) for part in cells.split(64)])
     shift = -float(logits.quantile(1 - flagged))
     with torch.no_grad():

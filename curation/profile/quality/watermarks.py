@@ -20,6 +20,10 @@ _WORDS = (
 _CHINESE = "版权所有样张仅供预览图片网摄影素材水印原创禁止转载商用文字测试视觉中国设计工作室影像"
 
 
+#: Levels by which a mark changes the pixels under it on average, at least: what a person sees without searching.
+VISIBLE = 20.0
+
+
 def find_fonts(folders: Sequence[str | Path]) -> tuple[str, ...]:
     """TrueType and OpenType files below the folders, sorted."""
     found = (f for folder in folders for f in Path(folder).rglob("*"))
@@ -38,7 +42,7 @@ def watermark(rgb: np.ndarray, fonts: Sequence[str], rng: Rng) -> np.ndarray:
 
 def watermark_mask(h: int, w: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
     """Where a watermark of a random kind covers a picture of that size: uint8 [h, w], 255 = all."""
-    kind = rng.choice(["text", "logo", "both", "tiles", "cross"], p=[0.4, 0.15, 0.15, 0.22, 0.08])
+    kind = rng.choice(["text", "logo", "both", "tiles", "cross"], p=[0.35, 0.25, 0.13, 0.22, 0.05])
     if kind == "tiles":
         return _tiled(h, w, fonts, rng)
     if kind == "cross":
@@ -240,7 +244,7 @@ def _cross(h: int, w: int, rng: Rng) -> np.ndarray:
     return mask
 
 
-def blend(rgb: np.ndarray, mask: np.ndarray, rng: Rng, visible: float = 14.0) -> np.ndarray:
+def blend(rgb: np.ndarray, mask: np.ndarray, rng: Rng, visible: float = VISIBLE) -> np.ndarray:
     """A mark of random color and opacity laid over a picture, half transparent.
 
     Args:
@@ -263,7 +267,7 @@ def blend(rgb: np.ndarray, mask: np.ndarray, rng: Rng, visible: float = 14.0) ->
         ink = (rng.uniform(120, 220),) * 3
     else:
         ink = tuple(rng.uniform(0, 255, 3))
-    color, alpha = np.rint(ink), float(rng.uniform(0.15, 0.85))
+    color, alpha = np.rint(ink), float(rng.uniform(0.25, 0.85))
     box = np.s_[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
     x = np.ascontiguousarray(rgb[box])
     cover = mask[box].astype(np.float32) / 255

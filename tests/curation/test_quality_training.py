@@ -1,0 +1,101 @@
+"""What the quality networks are trained with: the input loops against OpenCV, Muon, and draws of tile samples."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from zcurate.curation.profile.quality.input_kernels import shrink_by
+from zcurate.curation.profile.quality.inputs import tile_input
+from zcurate.curation.profile.quality.muon import Muon, muon_and_adam
+from zcurate.curation.profile.quality.network import TILE_SCORES, MarkNetwork, TileNetwork, fold
+from zcurate.curation.profile.quality.synthesis import Sample
+from zcurate.curation.profile.quality.train_tiles import drawn
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.sampled_from([3, 4]), st.integers(1, 40), st.integers(1, 40), st.integers(0, 9))
+def test_shrinking_by_area_is_that_of_opencv(factor, height, width, seed):
+    rgb = np.random.default_rng(seed).integers(0, 256, (factor * height, factor * width, 3), np.uint8)
+    out = np.empty((height, width, 3), np.uint8)
+    shrink_by(rgb.reshape(len(rgb), -1), factor, out)
+    np.testing.assert_array_equal(out, cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def test_tiles_are_seen_about_their_mean_with_high_frequencies_enlarged():
+    tiles = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    planes = tile_input(tiles)
+    assert planes.shape == (3, 64, 64, 4)
+    np.testing.assert_allclose(planes[..., :3].mean(axis=(1, 2)), 0, atol=1e-4)
+    luma = tiles[1].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 64
+    np.testing.assert_allclose(planes[1, ..., 0], luma - luma.mean(), atol=1e-4)
+    high = 8 * (luma - cv2.blur(luma, (3, 3), borderType=cv2.BORDER_REFLECT_101))
+    np.testing.assert_allclose(planes[1, ..., 3], high.clip(-3, 3), atol=1e-4)
+    red, blue = planes[1, ..., 2], planes[1, ..., 1]
+    color = (tiles[1, ..., [0, 2]] - 64 * luma) / 64
+    np.testing.assert_allclose(red, 0.713 * (color[0] - color[0].mean()), atol=2e-3)
+    np.testing.assert_allclose(blue, 0.564 * (color[1] - color[1].mean()), atol=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(24, 4, 3, 3), (16, 200), (40, 8)])
+def test_a_step_of_muon_is_nearly_orthogonal(shape):
+    torch.manual_seed(0)
+    weights = nn.Parameter(torch.randn(shape))
+    weights.grad = torch.randn(shape) * 1e-5  # the size of the gradient does not matter
+    optimizer = Muon([weights], lr=0.1)
+    before = weights.detach().clone() * shape[0] ** 0.5 / weights.detach().norm()
+    optimizer.step()
+    step = (before - weights.detach()).flatten(1) / 0.1
+    values = torch.linalg.svdvals(step)
+    assert 0.3 < values.min() <= values.max() < 1.6
+    along = torch.nn.functional.cosine_similarity(step.flatten(), weights.grad.flatten(), dim=0)
+    assert along > 0.5  # downhill
+
+
+def test_muon_takes_the_normalized_convolutions_and_adam_all_else():
+    network = MarkNetwork()
+    optimizers, rates = muon_and_adam(network, 0.02)
+    of = [{id(p) for g in o.param_groups for p in g["params"]} for o in optimizers]
+    assert not of[0] & of[1]
+    assert of[0] | of[1] == {id(p) for p in network.parameters()}
+    assert id(network.shapes[0][0].weight) in of[0]
+    assert {id(network.mask.weight), id(network.out.weight), id(network.shapes[1].depth.weight)} <= of[1]
+    assert rates[0] == 0.02
+
+
+def test_a_sample_drawn_is_mirrored_or_turned_and_keeps_its_scores():
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 64, 64, 3), np.uint8)
+    target, weight = np.linspace(0, 1, 5, dtype=np.float32), np.ones(5, np.float32)
+    tiles, targets, weights = drawn([Sample(pixels, target, weight)], 64, np.random.default_rng(1))
+    assert tiles.shape == (64, 7, 64, 64, 4)
+    np.testing.assert_array_equal(targets.numpy(), np.tile(target, (64, 1)))
+    assert weights.shape == (64, len(TILE_SCORES))
+    plain = tile_input(pixels)[..., :3]
+    turned = [np.rot90(plain, k, axes=(1, 2)) for k in range(4)]
+    ways = [*turned, *(x[:, ::-1] for x in turned)]
+    found = {min(range(8), key=lambda k: np.abs(ways[k] - t.numpy()[..., :3]).max()) for t in tiles}
+    assert found == set(range(8))
+    assert all(min(np.abs(w - t.numpy()[..., :3]).max() for w in ways) < 1e-4 for t in tiles)
+
+
+@pytest.mark.parametrize(
+    ("network", "given"),
+    [
+        (TileNetwork, lambda: torch.randn(2, 7, 64, 64, 4)),
+        (MarkNetwork, lambda: torch.randint(0, 256, (2, 80, 80, 24), dtype=torch.uint8)),
+    ],
+)
+def test_folding_changes_no_score(network, given):
+    torch.manual_seed(0)
+    trained, x = network(), given()
+    for _ in range(3):
+        trained(x)  # statistics of batch normalization
+    trained.eval()
+    with torch.inference_mode():
+        before = trained(x)
+        torch.testing.assert_close(fold(trained)(x), before, atol=1e-3, rtol=1e-3)
