@@ -11,8 +11,8 @@ medians of the rounds are given. Time is CPU time of this process, so a busy mac
 everything runs on one thread, with the files in memory (CleanVision reads a folder).
 
 `full_ips` is every column that needs no neural network: profile, metadata, thumbnail.
-`full_with_quality_ips` adds the trained quality model and the forensic classifier, where they are there;
-`quality_ms` is the quality model alone, in ms a picture.
+`full_with_quality_ips` adds the trained quality model, `full_with_models_ips` that and the forensic classifier, where
+they are there; `quality_ms` is the quality model alone, in ms a picture.
 Pictures of 12 MP (4000 x 3000) give the time per megapixel; `peak_rss_mb` is that of a process of its own that
 profiles one JPEG of 200 MP. The last line is JSON; null for what isn't installed.
 """
@@ -183,8 +183,8 @@ def cleanvision(folder: Path) -> Contender | None:
     return run
 
 
-def with_models() -> Contender | None:
-    """The profile with the neural models; None where a package or its weights are missing."""
+def with_models() -> tuple[Contender | None, Contender | None]:
+    """The profile with the quality model, and with the forensic classifier too; None where they are missing."""
     try:
         from zcurate.curation.profile.forensic import load_forensic
         from zcurate.curation.profile.quality.model import load_quality
@@ -192,11 +192,14 @@ def with_models() -> Contender | None:
         quality, forensic = load_quality(), load_forensic()
     except (ImportError, OSError) as e:
         print(f"without the models: {e}")
-        return None
+        return None, None
     import torch
 
     torch.set_num_threads(1)
-    return each(lambda data: profile_image(data, quality=quality, forensic=forensic))
+    return (
+        each(lambda data: profile_image(data, quality=quality)),
+        each(lambda data: profile_image(data, quality=quality, forensic=forensic)),
+    )
 
 
 def quality_ms(files: Files, rounds: int) -> float | None:
@@ -271,16 +274,18 @@ def main() -> None:
     icc = [encoded(image, SIZE, wide_gamut_profile()) for image in images]
     large = [encoded(image, LARGE_SIZE) for image in images[: max(3, count // 8)]]
     print(f"{len(images)} pictures of 1.5 MP, {sum(map(len, plain)) / len(plain) / 1000:,.0f} kB on average")
-    full, models = each(profile_image), with_models()
+    full, (quality, models) = each(profile_image), with_models()
     with tempfile.TemporaryDirectory() as folder:
         found = rates(
             {
                 "decode": (each(simplejpeg.decode_jpeg), plain),
                 "full": (full, plain),
-                "full_with_quality": (models, plain),
+                "full_with_quality": (quality, plain),
+                "full_with_models": (models, plain),
                 "decode_icc": (each(simplejpeg.decode_jpeg), icc),
                 "full_icc": (full, icc),
-                "full_with_quality_icc": (models, icc),
+                "full_with_quality_icc": (quality, icc),
+                "full_with_models_icc": (models, icc),
                 "pillow": (each(pillow_decode), plain),
                 "imagehash": (each(imagehash_phash), plain),
                 "imagededup": (imagededup_phash(), plain),
@@ -301,7 +306,7 @@ def main() -> None:
         print(f"{name:24s} " + ("not there" if value is None else f"{value:8.1f} images/s per core"))
     result = {f"{name}_ips": value and round(value, 1) for name, value in found.items() if "12" not in name}
     for suffix in ("", "_icc"):
-        for name in ("full", "full_with_quality"):
+        for name in ("full", "full_with_quality", "full_with_models"):
             key = f"{name}_over_decode{suffix}"
             result[key] = ratio(found[name + suffix], found["decode" + suffix])
     megapixels, megapixels_12 = SIZE[0] * SIZE[1] / 1e6, LARGE_SIZE[0] * LARGE_SIZE[1] / 1e6

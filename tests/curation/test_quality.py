@@ -94,6 +94,16 @@ def test_tiles_run_from_plain_to_busy():
     assert spread[NATIVE_TILES - 1] > 30
 
 
+def test_the_busiest_tiles_are_those_in_focus(photo):
+    """A background out of focus may be rich in contrast: it is not what a picture's sharpness is judged by."""
+    rgb = cv2.resize(photo, (512, 512), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(rgb, (0, 0), 6)
+    contrast = np.clip(128 + 2.0 * (soft.astype(np.float32) - 128), 20, 235).astype(np.uint8)
+    contrast[128:320, 192:384] = rgb[128:320, 192:384]
+    best = native_tiles(contrast)[NATIVE_TILES - 1].astype(np.float32)
+    assert np.abs(np.diff(best, axis=1)).mean() > 3 * np.abs(np.diff(soft.astype(np.float32), axis=1)).mean()
+
+
 def test_clipped_places_are_left_out_where_there_are_others():
     rgb = np.full((512, 512, 3), 255, np.uint8)
     rgb[:256, :256] = np.random.default_rng(0).integers(100, 140, (256, 256, 3))
@@ -246,8 +256,6 @@ def test_a_belief_moves_with_the_histogram():
     there = network.belief(chroma)[0].reshape(BINS, BINS)
     moved = network.belief(chroma.roll((5, -9), (2, 3)))[0].reshape(BINS, BINS)
     torch.testing.assert_close(moved, there.roll((5, -9), (0, 1)), atol=1e-4, rtol=1e-4)
-    frozen = network.freeze().belief(chroma)[0].reshape(BINS, BINS)
-    torch.testing.assert_close(frozen, there, atol=1e-4, rtol=1e-4)
 
 
 def test_light_counts_clipped_and_colorless_pixels():

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from .histograms import BINS, BINS_PER_UNIT, CHROMA_CHANNELS, LIGHT_BINS
 from .network import COLOR_SCORES
 
+#: Imbalance of the channels at which `synthesis.cast_score` is a half.
+ABOUT_CAST = 0.24
 #: Maps between the first and the second layer of filters.
 _MAPS = 6
 #: Numbers on the belief, on each histogram and on the imbalance of the channels.
@@ -39,13 +41,10 @@ class ColorNetwork(nn.Module):
         self.light = nn.Linear(LIGHT_BINS, 32)
         self.hidden = nn.Linear(_ABOUT + 32, 64)
         self.out = nn.Linear(64, len(COLOR_SCORES))
-        self._spectra: tuple[Tensor, Tensor] | None = None
 
-    def freeze(self) -> ColorNetwork:
-        """For inference: the filters are transformed once and for all."""
-        with torch.no_grad():
-            self._spectra = _conjugate(self.first), _conjugate(self.second)
-        return self.eval()
+    def spectra(self) -> tuple[Tensor, Tensor]:
+        """What the histograms' transforms are multiplied by in the first and the second layer."""
+        return _conjugate(self.first), _conjugate(self.second)
 
     def roughness(self) -> Tensor:
         """Squared differences between neighbors in the second filters and the prior, and a little of their size."""
@@ -65,7 +64,7 @@ class ColorNetwork(nn.Module):
         Args:
             chroma: float32 [n, CHROMA_CHANNELS, BINS, BINS], see `histograms.color_histograms`.
         """
-        first, second = self._spectra or (_conjugate(self.first), _conjugate(self.second))
+        first, second = self.spectra()
         share = chroma.square().flatten(2)
         total = share.sum(dim=2, keepdim=True) + 1e-4
         moments = torch.cat([share @ self.plane[:, :4] / total, total], dim=2)
@@ -91,7 +90,7 @@ class ColorNetwork(nn.Module):
         seen = [known, torch.stack(about, dim=1), moments, F.relu(self.light(light))]
         out = self.out(F.relu(self.hidden(torch.cat(seen, dim=1))))
         # what `synthesis.cast_score` gives for the mean belief, to be corrected by what else is seen
-        plain = torch.log((most - least + 0.01) / 0.24)
+        plain = torch.log((most - least + 0.01) / ABOUT_CAST)
         return torch.cat([out[:, :1] + plain[:, None], out[:, 1:]], dim=1)
 
 

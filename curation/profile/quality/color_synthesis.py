@@ -10,7 +10,11 @@ import numpy as np
 
 from . import distortions as d
 from .histograms import BINS, BINS_PER_UNIT, COARSE_PX, color_histograms
+from .pages import page
 from .synthesis import cast_score, exposure_score
+
+#: Share of samples that show a diagram.
+_DIAGRAMS = 0.06
 
 
 @dataclass(frozen=True)
@@ -30,36 +34,23 @@ class ColorSample:
 
 
 def color_sample(photos: Sequence[np.ndarray], rng: d.Rng) -> ColorSample:
-    """A photograph framed anew, with a look that is no fault, cast and exposure as chance has it.
+    """A photograph framed anew, with a look that is no fault, cast and exposure as chance has it; or a clean diagram.
 
     Args:
         photos: uint8 [h, w, 3], both sides some 160 px: color needs no more.
     """
-    rgb = photos[rng.integers(len(photos))]
-    h, w = rgb.shape[:2]
-    keep = rng.uniform(0.4, 1.0, 2) if rng.random() < 0.7 else (1.0, 1.0)
-    ch, cw = int(h * keep[0]), int(w * keep[1])
-    top, left = rng.integers(0, h - ch + 1), rng.integers(0, w - cw + 1)
-    rgb = cv2.resize(rgb[top : top + ch, left : left + cw], (COARSE_PX,) * 2, interpolation=cv2.INTER_AREA)
-    draw = rng.random()
-    grey = draw < 0.06
-    if grey:
-        rgb = d.monochrome(rgb)
-    elif draw < 0.14:
-        rgb = d.soft_light(rgb, rng)
-    elif draw < 0.24:
-        rgb = low_sun(rgb, rng)
-    elif draw < 0.34:
-        rgb = _saturated(rgb, rng)
+    drawn = rng.random() < _DIAGRAMS
+    grey = not drawn and rng.random() < 0.06
+    rgb = _diagram(rng) if drawn else _look(_framed(photos[rng.integers(len(photos))], rng), grey, rng)
     target, weight = np.zeros(3, np.float32), np.ones(3, np.float32)
     white = np.full((1, 1, 3), 128, np.uint8)
     exposed = rng.random()
-    if exposed < 0.4:
+    if not drawn and exposed < 0.4:
         over = exposed < 0.2
         stops = float(np.exp(rng.uniform(np.log(0.2), np.log(4.5 if over else 6.0))))
         rgb = d.expose(rgb, stops if over else -stops, rng)
         target[1 if over else 2] = exposure_score(stops)
-    if not grey and rng.random() < 0.65:
+    if not (drawn or grey) and rng.random() < 0.65:
         seed, strength = rng.integers(1 << 62), rng.uniform(0.02, 1.0)
         rgb = d.cast(rgb, strength, np.random.default_rng(seed))
         white = d.cast(white, strength, np.random.default_rng(seed))
@@ -73,6 +64,33 @@ def color_sample(photos: Sequence[np.ndarray], rng: d.Rng) -> ColorSample:
     chroma, light = color_histograms(rgb)
     chroma = np.rint(255 * np.minimum(chroma, 1)).astype(np.uint8)
     return ColorSample(chroma, light, np.clip(at, 0, BINS - 1), target, weight)
+
+
+def _diagram(rng: d.Rng) -> np.ndarray:
+    """White paper is not overexposed, and tinted paper has no cast."""
+    drawn = page(4 * COARSE_PX, 4 * COARSE_PX, (), rng)
+    return cv2.resize(drawn, (COARSE_PX,) * 2, interpolation=cv2.INTER_AREA)
+
+
+def _framed(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:
+    """A part, squeezed to a square of `COARSE_PX`."""
+    h, w = rgb.shape[:2]
+    keep = rng.uniform(0.4, 1.0, 2) if rng.random() < 0.7 else (1.0, 1.0)
+    ch, cw = int(h * keep[0]), int(w * keep[1])
+    top, left = rng.integers(0, h - ch + 1), rng.integers(0, w - cw + 1)
+    return cv2.resize(rgb[top : top + ch, left : left + cw], (COARSE_PX,) * 2, interpolation=cv2.INTER_AREA)
+
+
+def _look(rgb: np.ndarray, grey: bool, rng: d.Rng) -> np.ndarray:
+    """Grey, in soft light, at sunset, with strong or pale colors, or mostly as it is."""
+    if grey:
+        return d.monochrome(rgb)
+    draw = rng.random()
+    if draw < 0.085:
+        return d.soft_light(rgb, rng)
+    if draw < 0.19:
+        return low_sun(rgb, rng)
+    return _saturated(rgb, rng) if draw < 0.3 else rgb
 
 
 def low_sun(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:

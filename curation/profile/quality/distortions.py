@@ -46,9 +46,9 @@ def blur(rgb: np.ndarray, sigma_px: float, rng: Rng) -> np.ndarray:
             of motion, of sqrt(2) x that.
     """
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.4:
         return cv2.GaussianBlur(rgb, (0, 0), sigma_px)
-    kernel = _disk(2 * sigma_px) if kind < 0.5 else _line(math.sqrt(12) * math.sqrt(2) * sigma_px, rng)
+    kernel = _disk(2 * sigma_px) if kind < 0.6 else _line(math.sqrt(12) * math.sqrt(2) * sigma_px, rng)
     return cv2.filter2D(rgb, -1, kernel, borderType=cv2.BORDER_REFLECT)
 
 

@@ -25,7 +25,7 @@ def tile_planes(tiles: np.ndarray, out: np.ndarray) -> None:
 
     Args:
         tiles: uint8 [t, side, side, 3].
-        out: float32 [t, side, side, 4], filled.
+        out: float32 [t, side / 2, side / 2, 16], filled: the four of each of 2 x 2 pixels, row by row.
     """
     count, side = tiles.shape[:2]
     luma = np.empty((side + 2, side + 2), np.float32)  # mirrored outward by a pixel
@@ -60,10 +60,11 @@ def tile_planes(tiles: np.ndarray, out: np.ndarray) -> None:
             for j in range(side):
                 here = luma[i + 1, j + 1]
                 high = (here - (column[j] + column[j + 1] + column[j + 2]) * _NINTH) * _ENLARGED
-                out[t, i, j, 0] = here - means[0]
-                out[t, i, j, 1] = blue[i, j] - means[1]
-                out[t, i, j, 2] = red[i, j] - means[2]
-                out[t, i, j, 3] = min(max(high, -_MOST), _MOST)
+                cell, k = out[t, i // 2, j // 2], 8 * (i % 2) + 4 * (j % 2)
+                cell[k] = here - means[0]
+                cell[k + 1] = blue[i, j] - means[1]
+                cell[k + 2] = red[i, j] - means[2]
+                cell[k + 3] = min(max(high, -_MOST), _MOST)
 
 
 @njit(cache=True, nogil=True)
@@ -99,7 +100,6 @@ def shrink_by(rows: np.ndarray, factor: int, out: np.ndarray) -> None:
     """
     height, width = out.shape[:2]
     sums = np.empty(rows.shape[1], np.uint16)
-    area = np.uint32(factor * factor)
     for y in range(height):
         sums[:] = 0
         for i in range(factor):
@@ -109,11 +109,13 @@ def shrink_by(rows: np.ndarray, factor: int, out: np.ndarray) -> None:
             for channel in range(3):
                 k = 3 * factor * x + channel
                 total = np.uint32(sums[k]) + sums[k + 3] + sums[k + 6]
-                if factor == 4:
+                if factor == 3:  # a ninth of a whole number is never halfway
+                    out[y, x, channel] = (total + np.uint32(4)) // np.uint32(9)
+                else:
                     total += sums[k + 9]
-                mean = np.uint32(total) // area
-                rest = 2 * (np.uint32(total) - mean * area)
-                out[y, x, channel] = mean + (rest > area or (rest == area and mean & 1 == 1))
+                    out[y, x, channel] = (
+                        total + np.uint32(7) + (total >> np.uint32(4) & np.uint32(1))
+                    ) >> np.uint32(4)
 
 
 @njit(cache=True, nogil=True)

@@ -12,15 +12,16 @@ from .input_kernels import gather, tile_planes
 
 
 def tile_input(tiles: np.ndarray) -> np.ndarray:
-    """Luma and color differences about each tile's mean, and high frequencies enlarged.
+    """Luma and color differences about each tile's mean, and high frequencies enlarged, gathered in cells of 2 x 2 pixels.
 
     Args:
         tiles: uint8 [t, 64, 64, 3].
 
     Returns:
-        float32 [t, 64, 64, 4].
+        float32 [t, 32, 32, 16], see `input_kernels.tile_planes`.
     """
-    out = np.empty((*tiles.shape[:3], 4), np.float32)
+    count, side = tiles.shape[:2]
+    out = np.empty((count, side // 2, side // 2, 16), np.float32)
     tile_planes(np.ascontiguousarray(tiles), out)
     return out
 

@@ -16,6 +16,7 @@ from . import distortions as d
 from .crops import OVERVIEW_PX, overview
 from .inputs import mark_cells
 from .network import MarkNetwork
+from .pages import page
 from .scenery import decorate, made_up
 from .watermarks import VISIBLE, blend, watermark_mask
 
@@ -48,8 +49,11 @@ def scene(
     Returns:
         uint8 [OVERVIEW_PX, OVERVIEW_PX, 3].
     """
-    made = not plain and rng.random() < 0.06
-    rgb = made_up(336, int(rng.integers(336, 505)), rng) if made else photos[rng.integers(len(photos))]
+    if not plain and rng.random() < 0.1:
+        size = 336, int(rng.integers(336, 505))
+        rgb = page(*size, fonts, rng) if rng.random() < 0.5 else made_up(*size, rng)
+    else:
+        rgb = photos[rng.integers(len(photos))]
     h, w = rgb.shape[:2]
     if rng.random() < 0.7:
         keep = rng.uniform(0.45, 1.0) * rng.uniform(0.8, 1.0, 2)

@@ -212,7 +212,16 @@ def lights(rgb: np.ndarray, other: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def made_up(h: int, w: int, rng: Rng) -> np.ndarray:
-    """A scene of no camera: overlapping leaves of one color or texture each, over a soft ground."""
+    """A scene of no camera: `leaves`, often out of focus, with grain."""
+    out = leaves(h, w, rng)
+    if rng.random() < 0.6:
+        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 3))
+    grain = cv2.resize(normal_field((h // 2, w // 2, 1), rng), (w, h), interpolation=cv2.INTER_LINEAR)
+    return to_uint8(out + grain[..., None] * np.float32(rng.uniform(0, 12)))
+
+
+def leaves(h: int, w: int, rng: Rng) -> np.ndarray:
+    """Overlapping polygons of one color each, over a soft ground."""
     ground = normal_field((6, 6, 3), rng) * np.float32(rng.uniform(5, 60)) + rng.uniform(40, 220, 3)
     out = cv2.resize(to_uint8(ground), (w, h), interpolation=cv2.INTER_CUBIC)
     power = rng.uniform(1.5, 3.0)
@@ -221,7 +230,4 @@ def made_up(h: int, w: int, rng: Rng) -> np.ndarray:
         points = np.int32(rng.uniform(0, 1, 2) * [w, h] + rng.normal(0, size, (rng.integers(3, 8), 2)))
         color = tuple(int(c) for c in np.clip(_color(rng) * 0.5 + 0.5 * out[h // 2, w // 2], 0, 255))
         cv2.fillPoly(out, [cv2.convexHull(points)], color, cv2.LINE_AA)
-    if rng.random() < 0.6:
-        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 3))
-    grain = cv2.resize(normal_field((h // 2, w // 2, 1), rng), (w, h), interpolation=cv2.INTER_LINEAR)
-    return to_uint8(out + grain[..., None] * np.float32(rng.uniform(0, 12)))
+    return out

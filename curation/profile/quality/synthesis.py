@@ -8,10 +8,14 @@ import cv2
 import numpy as np
 
 from . import distortions as d
+from .color_network import ABOUT_CAST
 from .crops import native_tiles
 from .network import TILE_SCORES
+from .surfaces import surface
 
 _SUBSAMPLINGS = ("420", "420", "422", "444")
+#: Share of samples that start from a drawn surface.
+_SURFACES = 0.12
 
 
 # Strength -> score. Monotone, 0 for none, about 0.5 where most people would call it a fault.
@@ -48,7 +52,7 @@ def cast_score(imbalance: float) -> float:
     It does not depend on what the picture shows, as a mean shift of its colors would. 0.24, where the score is a half,
     is a factor of 1.27, and moves mid grey by about 12 in CIELAB a*b*.
     """
-    return imbalance / (imbalance + 0.24)
+    return imbalance / (imbalance + ABOUT_CAST)
 
 
 def exposure_score(stops: float) -> float:
@@ -81,14 +85,22 @@ def clean_copy(base: np.ndarray, short_side_px: int) -> np.ndarray:
     return cv2.resize(base, size, interpolation=cv2.INTER_AREA)
 
 
-def tile_sample(base: np.ndarray, rng: d.Rng) -> Sample:
-    """A window of a clean photograph with blur, upscaling, noise, banding and JPEG as chance has it."""
+def _window(base: np.ndarray, rng: d.Rng) -> np.ndarray:
+    """A part of a photograph, reduced: uint8 [h, w, 3], sides of about 224 to 352."""
     h, w = base.shape[:2]
     factor = min(rng.uniform(1.4, 1.8 if min(h, w) < 600 else 3.2), min(h, w) / 160)
     side = int(rng.integers(224, 353) * factor)
     top, left = rng.integers(0, max(1, h - side + 1)), rng.integers(0, max(1, w - side + 1))
     window = base[top : top + side, left : left + side]
-    rgb = clean_copy(window, int(min(window.shape[:2]) / factor))
+    return clean_copy(window, int(min(window.shape[:2]) / factor))
+
+
+def tile_sample(base: np.ndarray, rng: d.Rng) -> Sample:
+    """A window of a clean photograph, at times of a drawn surface, with blur, upscaling, noise, banding and JPEG as
+    chance has it."""
+    rgb = (
+        surface(*rng.integers(224, 353, 2).tolist(), rng) if rng.random() < _SURFACES else _window(base, rng)
+    )
     if rng.random() < 0.5:
         rgb = np.ascontiguousarray(rgb[:, ::-1])
     if rng.random() < 0.4:  # cameras sharpen

@@ -89,7 +89,7 @@ def train_tiles(
 
 
 def drawn(kept: Sequence[Sample], batch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Input [batch, TILES, 64, 64, 4], target and weight [batch, scores] of samples mirrored and turned."""
+    """Input [batch, TILES, 32, 32, 16], target and weight [batch, scores] of samples mirrored and turned."""
     chosen = [kept[k] for k in rng.integers(0, len(kept), batch)]
     tiles = []
     for sample in chosen:
