@@ -186,20 +186,24 @@ def cleanvision(folder: Path) -> Contender | None:
 def with_models() -> tuple[Contender | None, Contender | None]:
     """The profile with the quality model, and with the forensic classifier too; None where they are missing."""
     try:
-        from zcurate.curation.profile.forensic import load_forensic
+        import torch
+
         from zcurate.curation.profile.quality.model import load_quality
 
-        quality, forensic = load_quality(), load_forensic()
+        quality = load_quality()
     except (ImportError, OSError) as e:
-        print(f"without the models: {e}")
+        print(f"without the quality model: {e}")
         return None, None
-    import torch
-
     torch.set_num_threads(1)
-    return (
-        each(lambda data: profile_image(data, quality=quality)),
-        each(lambda data: profile_image(data, quality=quality, forensic=forensic)),
-    )
+    alone = each(lambda data: profile_image(data, quality=quality))
+    try:
+        from zcurate.curation.profile.forensic import load_forensic
+
+        forensic = load_forensic()
+    except (ImportError, OSError) as e:
+        print(f"without the forensic classifier: {e}")
+        return alone, None
+    return alone, each(lambda data: profile_image(data, quality=quality, forensic=forensic))
 
 
 def quality_ms(files: Files, rounds: int) -> float | None:

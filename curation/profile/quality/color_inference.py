@@ -16,11 +16,11 @@ from .histograms import BINS
 
 
 class ColorInference:
-    """A trained `ColorNetwork`, for one picture at a time. Not safe to use from several threads at once."""
+    """A trained `ColorNetwork`, for one picture at a time."""
 
     def __init__(self, network: ColorNetwork):
         def array(weights: Tensor) -> np.ndarray:
-            return np.ascontiguousarray(weights.detach().numpy())
+            return np.array(weights.detach().numpy())
 
         self._first, self._second = (array(spectra) for spectra in network.spectra())
         self._bias, self._prior = array(network.bias).reshape(-1), array(network.prior).reshape(-1)

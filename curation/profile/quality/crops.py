@@ -25,7 +25,7 @@ _GRID = 8
 _RANKS = (0.08, 0.35, 0.7, 0.93, 1.0)
 #: Ranks of the places that the wide windows are centered on.
 _WIDE_RANKS = (0.8, 1.0)
-#: Luma beyond which a pixel is clipped: nothing can be measured there.
+#: Levels of green beyond which a pixel is clipped: nothing can be measured there.
 _DARK, _BRIGHT = 8, 247
 
 

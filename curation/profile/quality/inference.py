@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -35,8 +38,15 @@ def _fast(conv: nn.Conv2d, relu: bool) -> nn.Module:
     return nn.Sequential(conv, nn.ReLU(inplace=True)) if relu else conv
 
 
+@cache
 def _has_fused_convolution() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    """Tried, since operators without documentation may change with PyTorch."""
+    try:
+        with torch.inference_mode():
+            _Fused(nn.Conv2d(4, 4, 3, padding=1), relu=True)(torch.zeros(1, 4, 8, 8))
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True
 
 
 class _Pointwise(nn.Module):
@@ -67,6 +77,9 @@ class _Fused(nn.Module):
         self.how = list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups
         self.after = "relu" if relu else "none"
         self.ready: Tensor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"ready": None}  # oneDNN's own order cannot be copied or pickled
 
     def forward(self, x: Tensor) -> Tensor:
         if self.ready is None:  # the best order depends on the input's size, which stays the same

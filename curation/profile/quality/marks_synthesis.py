@@ -41,7 +41,8 @@ class MarkPair:
 def scene(
     photos: Sequence[np.ndarray], fonts: Sequence[str], rng: d.Rng, *, plain: bool = False
 ) -> np.ndarray:
-    """A clean overview: a photograph framed and turned anew, often with things in it that only look like marks.
+    """A clean overview: a photograph, or a page or scene made up, framed and turned anew, often with things in it that
+    only look like marks.
 
     Args:
         plain: framed anew, nothing else.

@@ -36,7 +36,7 @@ def page(h: int, w: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
         _boxes(draw, w, h, ink, fonts, rng)
     else:
         _chart(draw, w, h, ink, fonts, rng)
-    out = np.asarray(image)
+    out = np.array(image)
     return cv2.GaussianBlur(out, (0, 0), rng.uniform(0.3, 0.8)) if rng.random() < 0.4 else out
 
 

@@ -1,7 +1,7 @@
 """Clean pictures of which blur is easily believed, drawn for training: stripes, which look like the streaks of motion,
 clouds, which have no edges, leaves, and diagrams.
 
-Every function gives uint8 RGB [h, w, 3] and draws what is left open from `rng`.
+Every public function gives uint8 RGB [h, w, 3] and draws what is left open from `rng`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def stripes(h: int, w: int, rng: Rng) -> np.ndarray:
 
 
 def clouds(h: int, w: int, rng: Rng) -> np.ndarray:
-    """Noise whose amplitude falls with frequency, between two or three colors, as clouds, fog and smoke are."""
+    """Noise whose amplitude falls with frequency, between two colors, as clouds, fog and smoke are."""
     steep = rng.uniform(1.2, 1.9)  # of amplitude; 4/3 in turbulence
     side = 1 << (max(h, w) - 1).bit_length()
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
