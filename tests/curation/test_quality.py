@@ -45,6 +45,7 @@ from zcurate.curation.profile.quality.network import MarkNetwork
 from zcurate.curation.profile.quality.scenery import decorate, made_up
 from zcurate.curation.profile.quality.watermarks import find_fonts, watermark
 from zcurate.curation.profile.shrink import shrink
+from zcurate.curation.profile.window_kernel import green_edges
 
 FONTS = find_fonts([Path(matplotlib.get_data_path()) / "fonts" / "ttf"])
 PHOTOS = {"coffee": data.coffee, "chelsea": data.chelsea, "astronaut": data.astronaut}
@@ -102,6 +103,36 @@ def test_the_busiest_tiles_are_those_in_focus(photo):
     contrast[128:320, 192:384] = rgb[128:320, 192:384]
     best = native_tiles(contrast)[NATIVE_TILES - 1].astype(np.float32)
     assert np.abs(np.diff(best, axis=1)).mean() > 3 * np.abs(np.diff(soft.astype(np.float32), axis=1)).mean()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(64, 150), st.integers(64, 150), st.integers(0, 1 << 32))
+def test_edges_are_counted_as_said(height, width, seed):
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(0, 256, (height, width, 3), np.uint8)
+    tops, lefts = (np.sort(rng.integers(0, side - 64 + 1, 2)) for side in (height, width))
+    expected = []
+    for top in tops:
+        for left in lefts:
+            green = rgb[top : top + 64, left : left + 64, 1].astype(int)
+            at = np.s_[:-1:7, :-1]
+            sums = np.abs(np.diff(green, axis=1))[:-1][::7] + np.abs(np.diff(green, axis=0))[:, :-1][::7]
+            seen = green[at]
+            expected.append((sums.sum(), ((seen < 8) | (seen > 247)).sum()))
+    np.testing.assert_array_equal(green_edges(rgb, tops, lefts, 64, 8, 247), expected)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_the_busiest_tiles_are_found_in_pictures_enlarged_by_copying_pixels(photo, factor):
+    small = cv2.GaussianBlur(photo, (0, 0), 6)
+    small[:96, :96] = photo[:96, :96]
+    rgb = small.repeat(factor, axis=0).repeat(factor, axis=1)
+    best = native_tiles(rgb)[NATIVE_TILES - 1]
+    assert any(
+        (rgb[y : y + 64, x : x + 64] == best).all()
+        for y in range(0, 97 * factor, 8)
+        for x in range(0, 97 * factor, 8)
+    )
 
 
 def test_clipped_places_are_left_out_where_there_are_others():

@@ -27,6 +27,8 @@ _RANKS = (0.08, 0.35, 0.7, 0.93, 1.0)
 _WIDE_RANKS = (0.8, 1.0)
 #: Levels of green beyond which a pixel is clipped: nothing can be measured there.
 _DARK, _BRIGHT = 8, 247
+#: Pixels of a tile that `green_edges` looks at.
+_COUNTED = (TILE_PX - 1) * len(range(0, TILE_PX - 1, 7))
 
 
 def overview(rgb: np.ndarray) -> np.ndarray:
@@ -63,7 +65,7 @@ def native_tiles(rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
     tops, lefts = _places(height), _places(width)
     activity, dim = green_edges(rgb, np.array(tops), np.array(lefts), TILE_PX, _DARK, _BRIGHT).T
-    clipped = 2 * dim > TILE_PX // 2 * (TILE_PX // 4)
+    clipped = 2 * dim > _COUNTED
     activity[clipped] = -1
     order = np.argsort(activity, kind="stable")
     usable = order[clipped[order].sum() :] if not clipped.all() else order
