@@ -1,4 +1,4 @@
-"""The color network as it runs on one core: with the same values, in half the time.
+"""The color network as it runs on one core: the same values but for rounding, sooner.
 
 What PyTorch does in forty small steps, each with an array of its own, are a few compiled loops here; the Fourier transforms
 stay PyTorch's. Importing this imports numba.

@@ -1,4 +1,4 @@
-"""The networks of convolutions as they run on one core: with the same values, in three quarters of the time."""
+"""The networks of convolutions as they run on one core: the same values but for rounding, sooner."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _has_fused_convolution() -> bool:
 
 
 class _Pointwise(nn.Module):
-    """A convolution of 1 x 1 as one product of matrices: PyTorch's own takes several times as long for one picture."""
+    """A convolution of 1 x 1 as one product of matrices, which is faster than PyTorch's own for one picture."""
 
     def __init__(self, conv: nn.Conv2d, relu: bool):
         super().__init__()

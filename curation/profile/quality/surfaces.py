@@ -15,7 +15,7 @@ from .scenery import leaves
 
 
 def surface(h: int, w: int, rng: Rng) -> np.ndarray:
-    """One of them."""
+    """Stripes, clouds, leaves or a diagram, as chance has it."""
     kind = rng.choice(4, p=[0.4, 0.25, 0.25, 0.1])
     if kind == 0:
         return stripes(h, w, rng)
