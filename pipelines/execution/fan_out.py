@@ -73,6 +73,7 @@ class _Shared:
                 self.changed.notify_all()
             for thread in threads:
                 thread.join()
+            self._leave(complete=self.yielded == len(self.arguments))
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -120,8 +121,17 @@ class _Shared:
             ready, _ = ray.wait(list(self.away), num_returns=1, timeout=_POLL_S)
             for ref in ready:
                 self._collect(ref)
+
+    def _leave(self, complete: bool) -> None:
+        """Tasks still away run to their end when all results are here, and end with their process when something failed.
+
+        A task is never interrupted: an interrupt inside an import leaves its packages half loaded, and every later task of
+        that process fails on them.
+        """
+        if complete:
+            return
         for ref in self.away:
-            ray.cancel(ref)
+            self.ray.cancel(ref, force=True)
 
     def _collect(self, ref: Any) -> None:
         try:

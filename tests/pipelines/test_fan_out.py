@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +31,24 @@ def dies_once(marker, place):
         open(marker, "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
     return place
+
+
+def waits_elsewhere(folder, place):
+    """Done at once by the caller, as soon as another process has begun a task that waits to be told to go on."""
+    begun, go_on, ended = (Path(folder) / name for name in ("begun", "go_on", "ended"))
+    if str(os.getpid()) == os.environ.get("CALLER"):
+        wait_for(begun)
+    else:
+        begun.touch()
+        wait_for(go_on)
+        ended.touch()
+    return place
+
+
+def wait_for(path):
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until, f"no {path.name}"
 
 
 def fails(place):
@@ -84,6 +104,14 @@ def test_work_is_shared(cluster):
 def test_a_killed_process_costs_nothing(cluster, tmp_path):
     found, _ = in_a_stage(cluster, partial(dies_once, str(tmp_path / "died")), range(10))
     assert found == list(range(10))
+
+
+def test_a_task_done_by_the_caller_is_not_interrupted_elsewhere(cluster, tmp_path):
+    """An interrupt could fall into an import, and leave that process unfit for every later task."""
+    found, _ = in_a_stage(cluster, partial(waits_elsewhere, str(tmp_path)), range(6))
+    assert found == list(range(6))
+    (tmp_path / "go_on").touch()
+    wait_for(tmp_path / "ended")
 
 
 def test_an_error_reaches_the_caller_as_it_is(cluster):
