@@ -39,9 +39,10 @@ from zcurate.curation.profile.quality.histograms import (
     color_histograms,
 )
 from zcurate.curation.profile.quality.inputs import mark_cells
-from zcurate.curation.profile.quality.marks_synthesis import Bank
+from zcurate.curation.profile.quality.marks_synthesis import Bank, scene
 from zcurate.curation.profile.quality.model import SCORES, WEIGHTS, load_quality
 from zcurate.curation.profile.quality.network import MarkNetwork
+from zcurate.curation.profile.quality.products import _ground, on_plain_ground
 from zcurate.curation.profile.quality.scenery import decorate, made_up
 from zcurate.curation.profile.quality.watermarks import find_fonts, watermark
 from zcurate.curation.profile.shrink import shrink
@@ -247,6 +248,29 @@ def test_watermarks_are_visible_and_scenery_keeps_the_size(seed):
     decorated = decorate(base, made_up(200, 300, rng), FONTS, rng)
     assert decorated.shape == base.shape
     assert decorated.dtype == np.uint8
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.integers(200, 400), st.integers(200, 400))
+def test_products_stand_alone_on_their_ground(seed, h, w):
+    photo = np.ascontiguousarray(data.coffee())
+    shown, again = (on_plain_ground(h, w, photo, np.random.default_rng(seed)) for _ in range(2))
+    assert shown.shape == (h, w, 3)
+    assert shown.dtype == np.uint8
+    assert np.array_equal(shown, again)
+    bare = _ground(h, w, np.random.default_rng(seed)).round().astype(int)
+    kept = (np.abs(shown - bare) <= 1).all(axis=2).mean()
+    assert 0 < kept < 1
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000))
+def test_scenes_are_overviews_and_repeat(seed):
+    photos = [np.ascontiguousarray(x) for x in (data.coffee(), data.chelsea(), data.astronaut())]
+    first, again = (scene(photos, FONTS, np.random.default_rng(seed)) for _ in range(2))
+    assert first.shape == (OVERVIEW_PX, OVERVIEW_PX, 3)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, again)
 
 
 def test_cells_hold_every_pixel_of_luma_and_every_other_of_color():

@@ -6,6 +6,7 @@ thousand scenes and masks are kept, combined at random, and replaced by new ones
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from .crops import OVERVIEW_PX, overview
 from .inputs import mark_cells
 from .network import MarkNetwork
 from .pages import page
+from .products import on_plain_ground
 from .scenery import decorate, made_up
 from .watermarks import VISIBLE, blend, watermark_mask
 
@@ -24,7 +26,7 @@ from .watermarks import VISIBLE, blend, watermark_mask
 #: what is added is left.
 _HALF_LIFE_PAIRS = 25_000
 #: Share of the bank's scenes and masks that is made anew per pair taken.
-_RENEWED_SCENES, _RENEWED_MASKS = 0.05, 0.08
+_RENEWED_SCENES, _RENEWED_MASKS = 0.1, 0.08
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class MarkPair:
 def scene(
     photos: Sequence[np.ndarray], fonts: Sequence[str], rng: d.Rng, *, plain: bool = False
 ) -> np.ndarray:
-    """A clean overview: a photograph, or a page or scene made up, framed and turned anew, often with things in it that
+    """A clean overview: a photograph, or a page, scene or product made up, framed and turned anew, often with things in it that
     only look like marks.
 
     Args:
@@ -50,32 +52,76 @@ def scene(
     Returns:
         uint8 [OVERVIEW_PX, OVERVIEW_PX, 3].
     """
-    if not plain and rng.random() < 0.1:
-        size = 336, int(rng.integers(336, 505))
-        rgb = page(*size, fonts, rng) if rng.random() < 0.5 else made_up(*size, rng)
+    if plain:
+        return overview(_framed(photos[rng.integers(len(photos))], rng, closest=0.45))
+    if rng.random() < 0.15:
+        rgb = _framed(_drawn(photos, fonts, rng), rng, closest=0.45)
     else:
-        rgb = photos[rng.integers(len(photos))]
-    h, w = rgb.shape[:2]
-    if rng.random() < 0.7:
-        keep = rng.uniform(0.45, 1.0) * rng.uniform(0.8, 1.0, 2)
-        ch, cw = (min(side, max(200, int(side * k))) for side, k in zip((h, w), keep, strict=True))
-        top, left = rng.integers(0, h - ch + 1), rng.integers(0, w - cw + 1)
-        rgb = rgb[top : top + ch, left : left + cw]
-    if not plain and rng.random() < 0.25:
+        rgb = _framed(photos[rng.integers(len(photos))], rng, closest=0.2)
+    if rng.random() < 0.4:
         angle = rng.choice([90.0, 180.0, 270.0, rng.uniform(-25, 25)])
         rgb = _turned(rgb, float(angle))
-    scale = min(1.0, 336 / min(rgb.shape[:2]))
-    size = (max(48, round(rgb.shape[1] * scale)), max(48, round(rgb.shape[0] * scale)))
-    rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.5:
-        rgb = cv2.flip(rgb, 1)
-    if plain:
-        return overview(rgb)
-    if rng.random() < 0.08:
+    if rng.random() < 0.2:
         rgb = np.ascontiguousarray(rgb[..., rng.permutation(3)])
     if rng.random() < 0.12:
         rgb = decorate(rgb, photos[rng.integers(len(photos))], fonts, rng)
-    return overview(rgb)
+    rgb = overview(rgb)
+    if rng.random() < 0.25:
+        rgb = _grown_over(rgb, overview(_framed(photos[rng.integers(len(photos))], rng, closest=0.2)), rng)
+    return _bent(rgb, rng) if rng.random() < 0.25 else rgb
+
+
+def _drawn(photos: Sequence[np.ndarray], fonts: Sequence[str], rng: d.Rng) -> np.ndarray:
+    size = 336, int(rng.integers(336, 505))
+    kind = rng.integers(3)
+    if kind == 0:
+        return page(*size, fonts, rng)
+    if kind == 1:
+        return made_up(*size, rng)
+    return on_plain_ground(*size, photos[rng.integers(len(photos))], rng)
+
+
+def _framed(rgb: np.ndarray, rng: d.Rng, closest: float) -> np.ndarray:
+    """A part of a picture, at the size of the copy that overviews are made of, at times as in a mirror.
+
+    Args:
+        closest: least share of each side that is kept (a fifth less at times); never less than 200 px.
+    """
+    h, w = rgb.shape[:2]
+    if rng.random() < 0.8:
+        keep = math.exp(rng.uniform(math.log(closest), 0)) * rng.uniform(0.8, 1.0, 2)
+        ch, cw = (min(side, max(200, int(side * k))) for side, k in zip((h, w), keep, strict=True))
+        top, left = rng.integers(0, h - ch + 1), rng.integers(0, w - cw + 1)
+        rgb = rgb[top : top + ch, left : left + cw]
+    scale = min(1.0, 336 / min(rgb.shape[:2]))
+    size = (max(48, round(rgb.shape[1] * scale)), max(48, round(rgb.shape[0] * scale)))
+    rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    return cv2.flip(rgb, 1) if rng.random() < 0.5 else rgb
+
+
+def _field(cells: int, rng: d.Rng) -> np.ndarray:
+    """Smooth normal noise of so many cells along a side: float32 [OVERVIEW_PX, OVERVIEW_PX]."""
+    coarse = rng.standard_normal((cells, cells), np.float32)
+    return cv2.resize(coarse, (OVERVIEW_PX, OVERVIEW_PX), interpolation=cv2.INTER_CUBIC)
+
+
+def _grown_over(rgb: np.ndarray, other: np.ndarray, rng: d.Rng) -> np.ndarray:
+    """Two pictures, one in each other's smooth patches: new neighborhoods from the same photographs."""
+    share = 1 / (1 + np.exp(-_field(int(rng.integers(2, 6)), rng) * np.float32(rng.uniform(6, 20))))
+    return cv2.blendLinear(rgb, other, share, 1 - share)
+
+
+def _bent(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:
+    """Pulled about smoothly, by a few percent."""
+    across, down = np.meshgrid(*2 * [np.arange(OVERVIEW_PX, dtype=np.float32)])
+    reach = np.float32(rng.uniform(2, 9))
+    return cv2.remap(
+        rgb,
+        across + reach * _field(4, rng),
+        down + reach * _field(4, rng),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
+    )
 
 
 def _turned(rgb: np.ndarray, degrees: float) -> np.ndarray:

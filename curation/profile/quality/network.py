@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .crops import NATIVE_TILES
+from .depthwise import DepthwiseConv2d
 
 #: Scores of each part, in order of its outputs; `MarkNetwork` has the one that is left.
 TILE_SCORES = ("blur", "noise", "banding", "jpeg_artifacts", "upscaled")
@@ -56,11 +57,26 @@ class _Wide(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.depth = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.depth = DepthwiseConv2d(channels, 5)
         self.point = Block(channels, channels, size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.point(self.depth(x))
+
+
+class _Deep(nn.Module):
+    """A residual step that looks 5 x 5 cells wide, with twice the channels between; it changes nothing at first."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.depth = DepthwiseConv2d(channels, 5)
+        self.widen = Block(channels, 2 * channels, size=1)
+        self.narrow = nn.Conv2d(2 * channels, channels, 1)
+        nn.init.zeros_(self.narrow.weight)
+        nn.init.zeros_(self.narrow.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.narrow(self.widen(self.depth(x)))
 
 
 class MarkNetwork(nn.Module):
@@ -77,9 +93,9 @@ class MarkNetwork(nn.Module):
         stem = nn.Sequential(Block(24, 32, size=2, padding=1), Block(32, 48, 2, size=2, padding=0))
         self.strokes = nn.Sequential(stem, _Wide(48))
         self.fine = nn.Conv2d(48, 1, 1)
-        self.shapes = nn.Sequential(Block(48, 64, 2), _Wide(64), _Wide(64), _Wide(64))
+        self.shapes = nn.Sequential(Block(48, 64, 2), _Wide(64), _Wide(64), _Wide(64), _Deep(64), _Deep(64))
         self.mask = nn.Conv2d(64, 1, 1)
-        self.whole = Block(64, 96, 2)
+        self.whole = nn.Sequential(Block(64, 96, 2), _Deep(96), _Deep(96))
         self.hidden = nn.Linear(2 * 96 + 3, 48)
         self.out = nn.Linear(48, 1)
 

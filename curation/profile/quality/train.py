@@ -32,7 +32,7 @@ from .train_tiles import train_tiles
 from .watermarks import find_fonts
 
 #: Photographs are kept in memory at most this large; more is not needed to cut windows from.
-_BASE_SIDE_PX = {"tiles": 1000, "marks": 480, "color": 480}
+_BASE_SIDE_PX = {"tiles": 1000, "marks": 900, "color": 480}
 #: Learning rates: of Muon for the networks of convolutions, of Adam for color.
 _RATES = {"tiles": 0.025, "marks": 0.025, "color": 5e-3}
 #: Share of clean photographs that may score over 0.5, for each score but those of tiles: nine scores together may flag 5 %.
