@@ -1,4 +1,4 @@
-"""Depthwise convolution with a backward pass of our own: PyTorch's takes some twenty times as long as its forward pass.
+"""Depthwise convolution with a backward pass of our own: on CPUs PyTorch's is the longest part of training the networks here.
 
 The gradient of the input is a convolution like the forward one, which is fast; that of the weights is a sum of products,
 compiled here. `benchmarks/depthwise_backward.py` compares the two.
