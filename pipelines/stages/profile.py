@@ -19,7 +19,7 @@ from zcurate.curation.stage import RowMonitor, StageSpec, map_rows
 if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
 
-VERSION = 7
+VERSION = 8
 
 
 class Config(BaseModel):

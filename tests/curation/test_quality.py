@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 from skimage import data
 
 from zcurate.curation.errors import ConfigError
-from zcurate.curation.profile.quality import distortions, synthesis
+from zcurate.curation.profile.quality import average, distortions, synthesis
 from zcurate.curation.profile.quality.color_network import ColorNetwork
 from zcurate.curation.profile.quality.color_synthesis import color_sample
 from zcurate.curation.profile.quality.crops import (
@@ -156,11 +157,18 @@ def test_same_picture_same_scores(model, photo):
     assert scores(model, photo) == scores(load_quality(), photo.copy())
 
 
+def _coarse_noise(x: np.ndarray, sigma: float) -> np.ndarray:
+    """As cameras' own processing leaves it: neighbors alike."""
+    field = cv2.GaussianBlur(np.random.default_rng(1).normal(size=x.shape).astype(np.float32), (0, 0), 0.7)
+    return distortions.to_uint8(x + field / field.std() * sigma)
+
+
 @pytest.mark.parametrize(
     ("name", "plant"),
     [
         ("blur", lambda x, s: cv2.GaussianBlur(x, (0, 0), 0.3 + 4 * s)),
         ("noise", lambda x, s: distortions.to_uint8(x + np.random.default_rng(1).normal(0, 40 * s, x.shape))),
+        ("noise", lambda x, s: _coarse_noise(x, 40 * s)),
         ("jpeg_artifacts", lambda x, s: distortions.jpeg(x, round(95 - 85 * s))),
         ("cast", lambda x, s: distortions.to_uint8(x * np.array([1 + 0.4 * s, 1, 1 - 0.4 * s]))),
         ("overexposed", lambda x, s: distortions.to_uint8(x * (1 + 2 * s) + 30 * s)),
@@ -335,6 +343,39 @@ def test_other_files_are_refused(tmp_path):
     broken.write_bytes(WEIGHTS.read_bytes()[:1000])
     with pytest.raises(ConfigError, match=r"w\.safetensors"):
         load_quality(broken)
+
+
+def test_the_mean_of_weights_replaces_one_part(tmp_path, model):
+    with safe_open(str(WEIGHTS), "pt") as f:
+        state, metadata = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()  # noqa: SIM118
+    files = [str(tmp_path / name) for name in ("a", "b", "mean")]
+    other = {k: v + 1 if k == "marks.out.bias" or k.startswith("tiles.") else v for k, v in state.items()}
+    save_file(state, files[0], metadata)
+    save_file(other, files[1], metadata)
+    average.main([*files[:2], "--part", "marks", "--out", files[2]])
+    rgb = np.ascontiguousarray(data.coffee())
+    before, after = scores(model, rgb), scores(load_quality(files[2]), rgb)
+    logit = {
+        k: np.log(v["watermark"] / (1 - v["watermark"]))
+        for k, v in {"before": before, "after": after}.items()
+    }
+    assert logit["after"] == pytest.approx(logit["before"] + 0.5, abs=1e-3)
+    assert {k: v for k, v in after.items() if k != "watermark"} == pytest.approx(
+        {k: v for k, v in before.items() if k != "watermark"}
+    )
+    with safe_open(files[2], "pt") as f:
+        history = json.loads(f.metadata()["training"])
+    assert len(history["marks"]["mean_of"]) == 2
+
+
+def test_weights_that_do_not_match_have_no_mean(tmp_path):
+    other = {k: v for k, v in load_file(WEIGHTS).items() if k != "marks.out.bias"}
+    save_file(other, str(tmp_path / "b.safetensors"))
+    with pytest.raises(ConfigError, match=r"b\.safetensors has no marks\.out\.bias"):
+        average.average([str(WEIGHTS), str(tmp_path / "b.safetensors")], "marks")
+    (tmp_path / "c.safetensors").write_text("no weights")
+    with pytest.raises(ConfigError, match=r"c\.safetensors"):
+        average.average([str(tmp_path / "c.safetensors"), str(WEIGHTS)], "marks")
 
 
 @pytest.mark.slow

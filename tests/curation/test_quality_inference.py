@@ -38,10 +38,10 @@ def trained(network: type[torch.nn.Module]) -> torch.nn.Module:
 @pytest.mark.parametrize("network", GIVEN)
 @pytest.mark.parametrize("fused", [True, False])
 def test_folding_changes_no_score(network, fused, monkeypatch):
-    if fused and not inference._has_fused_convolution():
+    if fused and not inference._has_fused_operators():
         pytest.skip("no oneDNN here")
     if not fused:  # as on a machine without oneDNN
-        monkeypatch.setattr(inference, "_has_fused_convolution", lambda: False)
+        monkeypatch.setattr(inference, "_has_fused_operators", lambda: False)
     slow, given = trained(network), [GIVEN[network](n) for n in (1, 3, 1)]
     with torch.inference_mode():
         before = [slow(x) for x in given]

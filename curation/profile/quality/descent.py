@@ -13,7 +13,7 @@ from .muon import muon_and_adam
 #: Steps until the full rate, and the least share of it.
 _WARM_UP, _LEAST = 200, 0.003
 #: Weight of the past in the running average, at most.
-_DECAY = 0.999
+_DECAY = 0.9995
 
 
 class Descent:

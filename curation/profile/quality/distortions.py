@@ -14,6 +14,9 @@ import simplejpeg
 
 Rng = np.random.Generator
 
+#: Standard deviation of `film_grain` in mid tones, in levels, at most.
+_STRONGEST_GRAIN = 9.0
+
 
 @lru_cache(maxsize=1)
 def _bank() -> np.ndarray:
@@ -60,9 +63,11 @@ def _disk(radius_px: float) -> np.ndarray:
 
 
 def _line(length_px: float, rng: Rng) -> np.ndarray:
-    """A straight or slightly bent path of even speed."""
+    """A straight or slightly bent path of even speed; often level or upright, as of a swung camera or what falls."""
     half = math.ceil(length_px / 2) + 1
     angle, bend = rng.uniform(0, math.pi), rng.normal(0, 0.5)
+    if rng.random() < 0.25:
+        angle, bend = math.pi / 2 * rng.integers(2), 0.0
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     for s in np.linspace(-length_px / 2, length_px / 2, max(16, 4 * half)):
         turn = angle + bend * s / length_px
@@ -77,17 +82,25 @@ def _line(length_px: float, rng: Rng) -> np.ndarray:
 
 
 def noise(rgb: np.ndarray, sigma: float, rng: Rng) -> np.ndarray:
-    """Sensor noise: white, per channel or shared, even or growing with light.
+    """Sensor noise: white or, as cameras' own processing leaves it, coarser than a pixel; per channel or shared; even, or
+    growing with light or its root.
 
     Args:
         sigma: standard deviation in levels (for growing noise: at mid grey).
     """
-    kind = rng.integers(4)
-    h, w = rgb.shape[:2]
-    field = normal_field((h, w, 3 if kind < 3 else 1), rng) * np.float32(sigma)
+    kind = rng.choice(["even", "root", "growing", "shared", "coarse"], p=[0.35, 0.15, 0.1, 0.15, 0.25])
+    # coarse noise that is shared and faint looks like film grain, which is no fault
+    shared = kind == "shared" or (kind == "coarse" and sigma > 2 * _STRONGEST_GRAIN and rng.random() < 0.5)
+    field = normal_field((*rgb.shape[:2], 1 if shared else 3), rng)
+    if kind == "coarse":
+        field = cv2.GaussianBlur(field, (0, 0), rng.uniform(0.4, 1.8)).reshape(field.shape)
+        field = field / field.std()
+    field = field * np.float32(sigma)
     x = rgb.astype(np.float32)
-    if kind == 2:
-        field = field * np.sqrt(np.maximum(x, 4) / 128)
+    if kind == "root":
+        field *= np.sqrt(np.maximum(x, 4) / 128)
+    elif kind == "growing":
+        field *= x / 128
     return to_uint8(x + field)
 
 
@@ -190,7 +203,7 @@ def film_grain(rgb: np.ndarray, rng: Rng) -> np.ndarray:
     grain /= grain.std()
     x = rgb.astype(np.float32)
     weight = 1 - np.abs(x.mean(axis=2) / 255 - 0.5)
-    return to_uint8(x + (grain * weight * rng.uniform(2.5, 9))[..., None])
+    return to_uint8(x + (grain * weight * rng.uniform(2.5, _STRONGEST_GRAIN))[..., None])
 
 
 def monochrome(rgb: np.ndarray) -> np.ndarray:

@@ -33,35 +33,50 @@ def _fast(conv: nn.Conv2d, relu: bool) -> nn.Module:
     conv = conv.to(memory_format=torch.channels_last)  # the order in memory that convolutions are fastest in
     if conv.kernel_size == (1, 1):
         return _Pointwise(conv, relu)
-    if _has_fused_convolution():
+    if _has_fused_operators():
         return _Fused(conv, relu)
     return nn.Sequential(conv, nn.ReLU(inplace=True)) if relu else conv
 
 
 @cache
-def _has_fused_convolution() -> bool:
+def _has_fused_operators() -> bool:
     """Tried, since operators without documentation may change with PyTorch."""
     try:
         with torch.inference_mode():
             _Fused(nn.Conv2d(4, 4, 3, padding=1), relu=True)(torch.zeros(1, 4, 8, 8))
+            torch.ops.mkldnn._linear_pointwise(
+                torch.zeros(1, 4), torch.zeros(4, 4), torch.zeros(4), "relu", [], ""
+            )
     except (AttributeError, RuntimeError, TypeError):
         return False
     return True
 
 
+#: Multiplications from which on oneDNN's product of matrices makes up for what its call costs.
+_WORTH_ONEDNN = 800_000
+
+
 class _Pointwise(nn.Module):
-    """A convolution of 1 x 1 as one product of matrices, which is faster than PyTorch's own for one picture."""
+    """A convolution of 1 x 1 as one product of matrices, which is faster than PyTorch's own for one picture.
+
+    A large one is oneDNN's, with ReLU in the same pass; of a small one the call would take longer than the product.
+    """
 
     def __init__(self, conv: nn.Conv2d, relu: bool):
         super().__init__()
-        self.weight, self.bias = conv.weight.detach().flatten(1).T.contiguous(), conv.bias.detach()
+        self.weight, self.bias = conv.weight.detach().flatten(1).contiguous(), conv.bias.detach()
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, h, w = x.shape
-        out = torch.addmm(self.bias, x.permute(0, 2, 3, 1).reshape(-1, channels), self.weight)
-        if self.relu:
-            out.relu_()
+        cells = x.permute(0, 2, 3, 1).reshape(-1, channels)
+        if len(cells) * self.weight.numel() >= _WORTH_ONEDNN and _has_fused_operators():
+            after = "relu" if self.relu else "none"
+            out = torch.ops.mkldnn._linear_pointwise(cells, self.weight, self.bias, after, [], "")
+        else:
+            out = torch.addmm(self.bias, cells, self.weight.T)
+            if self.relu:
+                out.relu_()
         return out.view(n, h, w, -1).permute(0, 3, 1, 2)
 
 

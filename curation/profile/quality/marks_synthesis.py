@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 
 from . import distortions as d
+from .blending import VISIBLE, blend
 from .crops import OVERVIEW_PX, overview
 from .inputs import mark_cells
 from .network import MarkNetwork
 from .pages import page
 from .products import on_plain_ground
 from .scenery import decorate, made_up
-from .watermarks import VISIBLE, blend, watermark_mask
+from .watermarks import watermark_mask
 
 #: Marks are stronger at first, since of faint ones alone nothing is learned for long: pairs after which half of
 #: what is added is left.
@@ -134,7 +135,7 @@ def _turned(rgb: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def mask_of_overview(fonts: Sequence[str], rng: d.Rng) -> np.ndarray:
-    """A mark drawn on a picture of random size and squeezed with it: uint8 [OVERVIEW_PX, OVERVIEW_PX]."""
+    """A mark drawn on a picture of random size and squeezed with it: uint8 [OVERVIEW_PX, OVERVIEW_PX, 2]."""
     short = int(rng.integers(336, 560))
     sides = (short, int(short * rng.uniform(1, 1.8)))
     h, w = sides if rng.random() < 0.6 else sides[::-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -58,6 +59,10 @@ def cast_score(imbalance: float) -> float:
 def exposure_score(stops: float) -> float:
     """Of the stops too much or too little."""
     return stops / (stops + 1.5)
+
+
+#: What a pixel changes by when it becomes black or white, about.
+_IMPULSE_LEVELS = 110.0
 
 
 @dataclass(frozen=True)
@@ -124,9 +129,10 @@ def tile_sample(base: np.ndarray, rng: d.Rng) -> Sample:
         sigma = _log_uniform(rng, 0.8, 55.0) if rng.random() < 0.6 else rng.uniform(1, 55)
         rgb = d.noise(rgb, sigma, rng)
         target["noise"] = noise_score(sigma)
-    elif rng.random() < 0.03:
-        rgb = d.impulse(rgb, rng.uniform(0.005, 0.05), rng)
-        target["noise"], weight["blur"] = 0.7, 0.0
+    elif rng.random() < 0.05:
+        share = _log_uniform(rng, 0.002, 0.2)
+        rgb = d.impulse(rgb, share, rng)
+        target["noise"], weight["blur"] = noise_score(_IMPULSE_LEVELS * math.sqrt(share)), 0.0
     if rng.random() < 0.12:
         levels = int(_log_uniform(rng, 3, 64))
         rgb = d.banding(rgb, levels)

@@ -42,7 +42,7 @@ def train_marks(
     limit_s: float = math.inf,
     checkpoint: Callable[[int, MarkNetwork], None] = lambda step, network: None,
 ) -> MarkNetwork:
-    """Muon for convolutions and AdamW for the rest, cosine rate, averaged weights (EMA 0.999); with `start`, on from there.
+    """Muon for convolutions and AdamW for the rest, cosine rate, averaged weights (EMA 0.9995); with `start`, on from there.
 
     Learned are maps of where the mark is, coarse and fine, and whether there is one, from `batch // 2` pairs at a
     time. Arithmetic is in bfloat16 where PyTorch holds it safe.

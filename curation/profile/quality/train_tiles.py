@@ -45,7 +45,7 @@ def train_tiles(
     limit_s: float = math.inf,
     checkpoint: Callable[[int, TileNetwork], None] = lambda step, network: None,
 ) -> TileNetwork:
-    """Muon for convolutions and AdamW for the rest, cosine rate, averaged weights (EMA 0.999); with `start`, on from there.
+    """Muon for convolutions and AdamW for the rest, cosine rate, averaged weights (EMA 0.9995); with `start`, on from there.
 
     The loss is binary cross-entropy with the planted score as soft label, plus the absolute error, which still pulls
     where cross-entropy is flat. Samples are drawn several times, mirrored and turned, which changes no score.

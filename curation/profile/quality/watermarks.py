@@ -1,4 +1,4 @@
-"""Watermarks for training: text, logos and tiles of them, laid over a picture half transparent."""
+"""Watermarks for training: text, dates, logos, plates, and tiles of them. How they are laid over a picture: `blending`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .blending import blend
 from .distortions import Rng
 
 _WORDS = (
@@ -18,10 +19,8 @@ _WORDS = (
     "reserved unlicensed review only original portfolio wedding events travel"
 ).split()
 _CHINESE = "版权所有样张仅供预览图片网摄影素材水印原创禁止转载商用文字测试视觉中国设计工作室影像"
-
-
-#: Levels by which a mark changes the pixels under it on average, at least: what a person sees without searching.
-VISIBLE = 20.0
+#: Logarithms of the least and the greatest width of a stamp, as a share of the picture's short side.
+_STAMP_LOG_SHARES = math.log(0.18), math.log(1.5)
 
 
 def find_fonts(folders: Sequence[str | Path]) -> tuple[str, ...]:
@@ -41,14 +40,45 @@ def watermark(rgb: np.ndarray, fonts: Sequence[str], rng: Rng) -> np.ndarray:
 
 
 def watermark_mask(h: int, w: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
-    """Where a watermark of a random kind covers a picture of that size: uint8 [h, w], 255 = all."""
-    kind = rng.choice(["text", "logo", "both", "tiles", "cross"], p=[0.35, 0.25, 0.13, 0.22, 0.05])
+    """Where a watermark of a random kind covers a picture of that size.
+
+    Returns:
+        uint8 [h, w, 2], 255 = all: its strokes, and the ground under them (a plate, the field of a logo), of which there
+        mostly is none.
+    """
+    kind = rng.choice(["text", "logo", "both", "tiles", "cross"], p=[0.37, 0.25, 0.13, 0.2, 0.05])
     if kind == "tiles":
         return _tiled(h, w, fonts, rng)
     if kind == "cross":
-        return _cross(h, w, rng)
-    stamp = _stamp(kind, max(24, int(min(h, w) * rng.uniform(0.25, 1.1))), fonts, rng)
+        return _without_ground(_cross(h, w, rng))
+    share = math.exp(rng.uniform(*_STAMP_LOG_SHARES))
+    stamp = _stamp(kind, max(24, int(min(h, w) * share)), fonts, rng)
+    if rng.random() < (0.4 if kind == "logo" else 0.15):
+        stamp = _on_ground(stamp, rng)
     return _placed(stamp, h, w, rng)
+
+
+def _without_ground(strokes: np.ndarray) -> np.ndarray:
+    return np.stack([strokes, np.zeros_like(strokes)], axis=2)
+
+
+def _on_ground(stamp: np.ndarray, rng: Rng) -> np.ndarray:
+    """A stamp [h, w, 2] on a plate: a rectangle, a rounded one or an ellipse, at times as an outline."""
+    h, w = stamp.shape[:2]
+    around = rng.uniform(0.1, 0.8, 2) * min(h, w)
+    down, right = (max(2, int(a)) for a in around)
+    stamp = np.pad(stamp, ((down, down), (right, right), (0, 0)))
+    h, w = stamp.shape[:2]
+    plate = Image.new("L", (w, h))
+    draw, round_by = ImageDraw.Draw(plate), rng.choice([0, 0.2, 0.5]) * min(h, w)
+    width = max(1, int(0.08 * min(h, w)))
+    fill = {"fill": 255} if rng.random() < 0.85 else {"outline": 255, "width": width}
+    if rng.random() < 0.2:
+        draw.ellipse((0, 0, w - 1, h - 1), **fill)
+    else:
+        draw.rounded_rectangle((0, 0, w - 1, h - 1), round_by, **fill)
+    stamp[..., 1] = plate
+    return stamp
 
 
 def lettering(width_px: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
@@ -66,7 +96,9 @@ def _phrase(rng: Rng, fonts_chinese: bool) -> str:
         start = rng.integers(0, len(_CHINESE) - 8)
         return _CHINESE[start : start + rng.integers(3, 8)]
     words = [str(rng.choice(_WORDS)) for _ in range(rng.integers(1, 4))]
-    style = rng.integers(6)
+    style = rng.integers(7)
+    if style == 6:
+        return _date(rng)
     if style == 0:
         return "© " + " ".join(words).title()
     if style == 1:
@@ -78,6 +110,14 @@ def _phrase(rng: Rng, fonts_chinese: bool) -> str:
     if style == 4:
         return "".join(words).title() + "®"
     return " ".join(words)
+
+
+def _date(rng: Rng) -> str:
+    """As cameras and telephones print it into a corner."""
+    year, month, day = rng.integers(1995, 2030), rng.integers(1, 13), rng.integers(1, 29)
+    forms = f"{year}/{month:02}/{day:02}", f"{month} {day} '{year % 100:02}", f"{day:02}.{month:02}.{year}"
+    time = f" {rng.integers(24)}:{rng.integers(60):02}" if rng.random() < 0.5 else ""
+    return str(rng.choice(forms)) + time
 
 
 def _text_mask(text: str, width_px: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
@@ -162,8 +202,9 @@ def _logo_mask(side_px: int, rng: Rng) -> np.ndarray:
 
 
 def _stamp(kind: str, width_px: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
+    """Text, an emblem, or both beside each other: uint8 [h, about width_px, 2], see `watermark_mask`."""
     if kind == "logo":
-        return _logo_mask(int(width_px * 0.5), rng)
+        return _without_ground(_logo_mask(int(width_px * 0.5), rng))
     text = _text_mask(_phrase(rng, fonts_chinese=False), width_px, fonts, rng)
     if kind == "text":
         if rng.random() < 0.2:  # two lines
@@ -175,54 +216,59 @@ def _stamp(kind: str, width_px: int, fonts: Sequence[str], rng: Rng) -> np.ndarr
                 )
                 for m in (text, second)
             ]
-            return np.concatenate(rows)
-        return text
+            return _without_ground(np.concatenate(rows))
+        return _without_ground(text)
     logo = _logo_mask(max(10, int(text.shape[0] * rng.uniform(1.2, 2.5))), rng)
     height = max(logo.shape[0], text.shape[0])
     parts = [
         np.pad(m, ((g := (height - m.shape[0]) // 2, height - m.shape[0] - g), (0, 4))) for m in (logo, text)
     ]
-    return np.concatenate(parts, axis=1)
+    return _without_ground(np.concatenate(parts, axis=1))
 
 
 def _rotated(mask: np.ndarray, degrees: float) -> np.ndarray:
+    """Turned about its middle, in a frame that has room for it."""
     if abs(degrees) < 1:
         return mask
-    turned = Image.fromarray(mask).rotate(degrees, Image.Resampling.BILINEAR, expand=True)
-    return np.asarray(turned)
+    h, w = mask.shape[:2]
+    turn = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), degrees, 1)
+    cos, sin = abs(turn[0, 0]), abs(turn[0, 1])
+    width, height = math.ceil(w * cos + h * sin), math.ceil(w * sin + h * cos)
+    turn[:, 2] += (width - w) / 2, (height - h) / 2
+    return cv2.warpAffine(mask, turn, (width, height), flags=cv2.INTER_LINEAR)
 
 
 def _placed(stamp: np.ndarray, h: int, w: int, rng: Rng) -> np.ndarray:
-    """The stamp in a corner, at an edge, in the middle or anywhere; uint8 [h, w]."""
+    """The stamp in a corner, at an edge, in the middle or anywhere; uint8 [h, w, 2]."""
     stamp = _rotated(stamp, float(rng.choice([0, 0, 0, rng.uniform(-45, 45), 90])))
     scale = min(1.0, 0.98 * w / stamp.shape[1], 0.98 * h / stamp.shape[0])
     if scale < 1:
         size = (max(1, int(stamp.shape[1] * scale)), max(1, int(stamp.shape[0] * scale)))
         stamp = cv2.resize(stamp, size, interpolation=cv2.INTER_AREA)
-    sh, sw = stamp.shape
+    sh, sw = stamp.shape[:2]
     margin = rng.uniform(0, 0.05)
     spots = [(margin, margin), (margin, 1 - margin), (1 - margin, margin), (1 - margin, 1 - margin)]
     spots += [(0.5, 0.5), (0.5, 0.5), (1 - margin, 0.5), tuple(rng.uniform(0, 1, 2))]
     y, x = spots[rng.integers(len(spots))]
     top, left = int(y * (h - sh)), int(x * (w - sw))
-    mask = np.zeros((h, w), np.uint8)
+    mask = np.zeros((h, w, 2), np.uint8)
     mask[top : top + sh, left : left + sw] = stamp
     return mask
 
 
 def _tiled(h: int, w: int, fonts: Sequence[str], rng: Rng) -> np.ndarray:
     kind = str(rng.choice(["text", "text", "logo", "both"]))
-    stamp = _stamp(kind, int(min(h, w) * rng.uniform(0.15, 0.45)), fonts, rng)
+    stamp = _stamp(kind, int(min(h, w) * rng.uniform(0.15, 0.55)), fonts, rng)
     gap_y, gap_x = (
         int(rng.uniform(0.4, 2.5) * stamp.shape[0]) + 6,
         int(rng.uniform(0.1, 0.8) * stamp.shape[1]) + 6,
     )
-    cell = np.pad(stamp, ((0, gap_y), (0, gap_x)))
+    cell = np.pad(stamp, ((0, gap_y), (0, gap_x), (0, 0)))
     reach = int(math.hypot(h, w)) + max(cell.shape)
-    row = np.tile(cell, (1, 2 + reach // cell.shape[1]))[:, :reach]
+    row = np.tile(cell, (1, 2 + reach // cell.shape[1], 1))[:, :reach]
     shift = cell.shape[1] // 2 if rng.random() < 0.6 else 0
     pair = np.concatenate([row, np.roll(row, shift, axis=1)])
-    field = np.tile(pair, (2 + reach // pair.shape[0], 1))[:reach]
+    field = np.tile(pair, (2 + reach // pair.shape[0], 1, 1))[:reach]
     angle = float(rng.choice([0, -30, 30, -45, 45, rng.uniform(-60, 60)]))
     center = (reach / 2, reach / 2)
     turned = cv2.warpAffine(field, cv2.getRotationMatrix2D(center, angle, 1), (reach, reach))
@@ -242,59 +288,3 @@ def _cross(h: int, w: int, rng: Rng) -> np.ndarray:
             cv2.line(mask, (offset, 0), (offset + h, h), 255, width, cv2.LINE_AA)
             cv2.line(mask, (offset, h), (offset + h, 0), 255, width, cv2.LINE_AA)
     return mask
-
-
-def blend(rgb: np.ndarray, mask: np.ndarray, rng: Rng, visible: float = VISIBLE) -> np.ndarray:
-    """A mark of random color and opacity laid over a picture, half transparent.
-
-    Args:
-        rgb, mask: uint8 [h, w, 3] and [h, w].
-        visible: levels by which the mark changes the pixels under it on average, at least.
-
-    Returns:
-        the picture with the mark; a faint one is made stronger until it is visible (white on white cannot be and
-        comes back as black).
-    """
-    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
-    if not len(rows):
-        return rgb
-    draw = rng.random()
-    if draw < 0.55:
-        ink = (255.0,) * 3
-    elif draw < 0.7:
-        ink = (rng.uniform(0, 60),) * 3
-    elif draw < 0.85:
-        ink = (rng.uniform(120, 220),) * 3
-    else:
-        ink = tuple(rng.uniform(0, 255, 3))
-    color, alpha = np.rint(ink), float(rng.uniform(0.25, 0.85))
-    box = np.s_[max(0, rows[0] - 1) : rows[-1] + 2, max(0, columns[0] - 1) : columns[-1] + 2]
-    x = np.ascontiguousarray(rgb[box])
-    cover = mask[box].astype(np.float32) / 255
-    edge = rng.random()
-    if edge < 0.2:  # a dark edge beside the letters
-        shadow = np.roll(cover, (1, 1), axis=(0, 1)) * (1 - cover)
-        x = _toward(x, np.zeros(3), 0.5 * alpha * shadow)
-    elif edge < 0.3:  # an outline of the opposite tone
-        grown = cv2.dilate(cover, np.ones((3, 3), np.uint8))
-        x = _toward(x, 255 - color, 0.6 * alpha * (grown - cover))
-    weight = float(cover.sum()) * 3 + 1e-6
-    difference = cv2.absdiff(x, np.full_like(x, color))
-    seen = float((cv2.transform(difference, np.ones((1, 3), np.float32)) * cover).sum()) / weight
-    for _ in range(4):
-        if seen * alpha >= visible:
-            break
-        alpha = min(0.9, alpha * 2)
-        if alpha >= 0.9:
-            color = np.full(3, 0.0 if x.mean() > 128 else 255.0)
-            break
-    out = rgb.copy()
-    out[box] = _toward(x, color, alpha * cover)
-    return out
-
-
-def _toward(rgb: np.ndarray, color: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """A color mixed in, by its share at each pixel: float32 [h, w]."""
-    flat = np.empty_like(rgb)
-    flat[:] = np.rint(color)
-    return cv2.blendLinear(rgb, flat, 1 - share, share)
