@@ -188,9 +188,7 @@ def main() -> None:
     photos = list(read_photos(args.photos))[: 12 if args.quick else None]
     if not photos:
         parser.error(f"no pictures in {args.photos}; name a folder with --photos")
-    fonts = [
-        str(f) for d in args.fonts for f in sorted(Path(d).rglob("*")) if f.suffix.lower() in (".ttf", ".otf")
-    ]
+    fonts = fonts_below(args.fonts)
 
     def score(image: Image.Image) -> dict[str, float]:
         rgb = np.asarray(image.convert("RGB"))
@@ -232,6 +230,12 @@ def main() -> None:
         (len(triples), sum(triples.values())) if triples else (None, None)
     )
     print(json.dumps(result))
+
+
+def fonts_below(folders: list[str]) -> list[str]:
+    return [
+        str(f) for d in folders for f in sorted(Path(d).rglob("*")) if f.suffix.lower() in (".ttf", ".otf")
+    ]
 
 
 def read_photos(folder: Path):

@@ -61,7 +61,7 @@ def exposure_score(stops: float) -> float:
     return stops / (stops + 1.5)
 
 
-#: What a pixel changes by when it becomes black or white, about.
+#: Levels that a pixel of a photograph changes by when it becomes black or white, root mean square, about.
 _IMPULSE_LEVELS = 110.0
 
 
