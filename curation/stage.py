@@ -221,32 +221,44 @@ def error_row(error: BaseException) -> dict[str, Any]:
     }
 
 
+#: Rows that are Python objects at a time: a wide table never is altogether.
+_ROWS_AT_ONCE = 256
+
+
 def map_rows(
     table: pa.Table,
     function: Callable[[dict[str, Any]], Mapping[str, Any]],
     schema: pa.Schema,
     monitor: RowMonitor,
     catch: tuple[type[BaseException], ...] = (ZcurateError, ValueError, OSError),
+    finish: Callable[[], None] = lambda: None,
 ) -> pa.Table:
     """Apply `function` (row dict -> values) to each row; a row that raises becomes an error row.
 
     Args:
+        finish: called before values are read, after some hundred rows and at the end. Until then `function` may
+            still add to what it has returned, to do some work for several rows at once.
         catch: exceptions that belong to the row. `MemoryError` never does: the shard is retried.
     """
     names = schema.names
     columns: dict[str, list[Any]] = {n: [] for n in names}
     marks: dict[str, list[Any]] = {"_status": [], "_error_class": [], "_error_message": []}
-    for i, row in enumerate(iter_rows(table)):
-        monitor.start(i, i)
-        try:
-            values = function(row)
-            mark = {"_status": OK, "_error_class": None, "_error_message": None}
-        except catch as e:
-            values, mark = {}, error_row(e)
+    done = 0
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        rows: list[Mapping[str, Any]] = []
+        for row in batch.to_pylist():
+            monitor.start(done, done)
+            done += 1
+            try:
+                values, mark = function(row), {"_status": OK, "_error_class": None, "_error_message": None}
+            except catch as e:
+                values, mark = {}, error_row(e)
+            rows.append(values)
+            for n, v in mark.items():
+                marks[n].append(v)
+        finish()
         for n in names:
-            columns[n].append(values.get(n))
-        for n, v in mark.items():
-            marks[n].append(v)
+            columns[n] += [values.get(n) for values in rows]
     arrays = [pa.array(columns[f.name], type=f.type) for f in schema]
     arrays += [pa.array(v, type=pa.string()) for v in marks.values()]
     return pa.table(arrays, names=[*names, *marks])
@@ -254,7 +266,7 @@ def map_rows(
 
 def iter_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     """Rows as dicts, a batch at a time, so that a wide table is never all Python objects at once."""
-    for batch in table.to_batches(max_chunksize=256):
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
         yield from batch.to_pylist()
 
 

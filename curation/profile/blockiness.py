@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from .difference_kernels import step_sums
 
 _BLOCK_PX = 8
 #: Steps above this are edges of the picture, in levels: counted in full they would drown the grid.
@@ -33,14 +34,9 @@ def blockiness(luma: np.ndarray) -> float:
     height, width = luma.shape
     if min(height, width) < 3 * _BLOCK_PX:
         return 0.0
-    across = cv2.reduce(_steps(luma[:, 1:], luma[:, :-1]), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
-    down = cv2.reduce(_steps(luma[1:], luma[:-1]), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
-    return (_contrast(across.ravel() / height) + _contrast(down.ravel() / width)) / 2
-
-
-def _steps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    steps = cv2.absdiff(a, b)
-    return cv2.min(steps, _MAX_STEP, dst=steps)
+    across, down = np.zeros(width - 1, np.uint32), np.empty(height - 1, np.uint32)
+    step_sums(np.ascontiguousarray(luma), _MAX_STEP, across, down)
+    return (_contrast(across / height) + _contrast(down / width)) / 2
 
 
 def _contrast(steps: np.ndarray) -> float:

@@ -11,6 +11,10 @@ from scipy.fftpack import dct
 from .decoded import oriented
 
 _SIDE_PX, _KEPT = 32, 8
+#: Where the pixels of a small copy are in the 8 orientations: [8, 32, 32] into the flat copy.
+_TURNS = np.stack(
+    [oriented(np.arange(_SIDE_PX**2).reshape(_SIDE_PX, _SIDE_PX), orientation) for orientation in range(1, 9)]
+)
 
 
 def content_id(data: bytes) -> bytes:
@@ -50,7 +54,7 @@ def phashes64(grey: np.ndarray) -> list[int]:
         8 hashes, in the order of Exif orientations 1..8; the first is `phash64(grey)`.
     """
     tiny = _tiny(grey)
-    return _hashes(np.stack([oriented(tiny, orientation) for orientation in range(1, 9)]))
+    return _hashes(tiny.take(_TURNS))
 
 
 def tiny_grey(luma: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from .difference_kernels import seam_counts
 
 #: A seam must differ this much more than what is next to it, in levels.
 _STEP = 6
@@ -37,7 +38,7 @@ def grid_evidence(luma: np.ndarray) -> float:
     if min(luma.shape) < 32:
         return 0.0
     # along a seam every other pixel will do
-    directions = [_seams(luma[::2]), _seams(np.ascontiguousarray(luma[:, ::2].T))]
+    directions = [_seams(luma[::2]), _seams(luma[:, ::2].T)]
     if any((seams > _UNSURE).mean() > _MAX_SEAMS for seams in directions):
         return 0.0
     best, second = zip(*map(_two_best, directions), strict=True)
@@ -59,22 +60,7 @@ def _two_best(seams: np.ndarray) -> tuple[float, float]:
 
 
 def _seams(luma: np.ndarray) -> np.ndarray:
-    """Share of each column, float [w - 8], on which it is a seam.
-
-    Shrinking smears a seam over two columns: differences are taken over a distance of two.
-    """
-    width = luma.shape[1]
-    far_left, left, center, right, far_right = (luma[:, 4 + k : width - 4 + k] for k in (-4, -2, 0, 2, 4))
-    before, after = luma[:, 3 : width - 5], luma[:, 5 : width - 3]
-    texture = cv2.max(cv2.absdiff(before, luma[:, 1 : width - 7]), cv2.absdiff(after, luma[:, 7 : width - 1]))
-    met = cv2.subtract(cv2.absdiff(before, after), texture)
-    texture = cv2.max(cv2.absdiff(far_left, left), cv2.absdiff(right, far_right))
-    brighter = cv2.subtract(center, cv2.add(cv2.max(left, right), texture))
-    darker = cv2.subtract(cv2.subtract(cv2.min(left, right), texture), center)
-    return np.maximum.reduce([_share_over_step(excess) for excess in (met, brighter, darker)])
-
-
-def _share_over_step(excess: np.ndarray) -> np.ndarray:
-    """Of each column, the share of pixels over `_STEP`."""
-    _, over = cv2.threshold(excess, _STEP, 1, cv2.THRESH_BINARY)
-    return cv2.reduce(over, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() / len(over)
+    """Share of each column, float [w - 8], on which it is a seam of the likeliest kind."""
+    counts = np.zeros((3, luma.shape[1] - 8), np.uint16)
+    seam_counts(np.ascontiguousarray(luma), _STEP, counts)
+    return counts.max(axis=0) / len(luma)

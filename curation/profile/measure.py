@@ -30,8 +30,7 @@ from .thumbnail import SHORT_SIDE_PX, thumbnail
 from .tones import dominant_color_share, tones
 
 if TYPE_CHECKING:
-    from .forensic import Forensic
-    from .quality.model import QualityModel
+    from .model_scores import ModelScores
 
 #: Short side of the image that size-dependent signals are measured on, in pixels.
 WORKING_SIDE_PX = 256
@@ -43,8 +42,7 @@ def profile_image(
     data: bytes,
     limits: DecodeLimits = DecodeLimits(),  # noqa: B008 (frozen)
     block: Collection[bytes] = frozenset(),
-    quality: QualityModel | None = None,
-    forensic: Forensic | None = None,
+    models: ModelScores | None = None,
 ) -> dict[str, Any]:
     """Every column of the four groups (`columns`, `metadata.columns`) for one file.
 
@@ -60,8 +58,7 @@ def profile_image(
         data: the file.
         limits: what `decode` refuses.
         block: content ids (16 bytes) that are refused before they are opened.
-        quality: the degradation model; without it its columns are None.
-        forensic: the classifier of generated pixels; without it `ai_forensic` is None.
+        models: what fills the columns of `QUALITY_SCHEMA`, later, see `ModelScores`; without it they stay None.
 
     Raises:
         BlockedContentError: the content id is in `block`.
@@ -76,7 +73,7 @@ def profile_image(
     thumb, thumb_width_px, thumb_height_px = thumbnail(small)
     working = np.ascontiguousarray(shrink(small, WORKING_SIDE_PX))
     bars = displayed_sides(frame(image.pixels, small_stored), image.turn)
-    return {
+    row = {
         "content_id": identity,
         "file_bytes": len(data),
         **_facts(image, data),
@@ -85,11 +82,14 @@ def profile_image(
         **_working_signals(working),
         "grid_evidence": grid_evidence(_within(_luma(working), bars, image.width_px)),
         **read_metadata(data, image.format),
-        **_model_scores(image, small, quality, forensic),
+        **dict.fromkeys(QUALITY_SCHEMA.names),
         "thumb": thumb,
         "thumb_width_px": thumb_width_px,
         "thumb_height_px": thumb_height_px,
     }
+    if models is not None:
+        models.add(row, image, small)
+    return row
 
 
 def _facts(image: Decoded, data: bytes) -> dict[str, Any]:
@@ -138,21 +138,6 @@ def _working_signals(working: np.ndarray) -> dict[str, Any]:
         "color_cast": color_cast(half),
         "dominant_color_share": dominant_color_share(half),
     }
-
-
-def _model_scores(
-    image: Decoded, small: np.ndarray, quality: QualityModel | None, forensic: Forensic | None
-) -> dict[str, float | None]:
-    scores: dict[str, float | None] = dict.fromkeys(QUALITY_SCHEMA.names)
-    if quality is None and forensic is None:
-        return scores
-    # what the models look at is finer than color management and does not depend on the turn
-    rgb = image.pixels if image.pixels.ndim == 3 else cv2.cvtColor(image.pixels, cv2.COLOR_GRAY2RGB)
-    if quality is not None:
-        scores.update(quality.scores(rgb, small))
-    if forensic is not None:
-        scores["ai_forensic"] = forensic.probability(rgb)
-    return scores
 
 
 def _within(luma: np.ndarray, bars: Sequence[float], width_px: int) -> np.ndarray:

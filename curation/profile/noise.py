@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
-# The mask is the product of this with itself turned: two passes of three taps.
-_KERNEL = np.array([1, -2, 1], np.float32)
+from .difference_kernels import second_difference_sum
 
 #: Side of the central window that is measured, in pixels.
 WINDOW_PX = 512
@@ -31,8 +29,7 @@ def noise_sigma(luma: np.ndarray) -> float:
     height, width = luma.shape
     if min(height, width) < 3:
         return 0.0
-    response = cv2.sepFilter2D(luma, cv2.CV_16S, _KERNEL, _KERNEL)[1:-1, 1:-1]
-    total = cv2.norm(response, cv2.NORM_L1)
+    total = second_difference_sum(np.ascontiguousarray(luma))
     return math.sqrt(math.pi / 2) * total / (6 * (width - 2) * (height - 2))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .difference_kernels import laplacian_moments
+
 _GAUSSIAN = cv2.getGaussianKernel(9, 1.0).astype(np.float32)  # sigma 1 px
 _TILES = 8
 _QUIET_TILES = slice(2, 5)
@@ -31,10 +33,9 @@ def sharpness(luma: np.ndarray) -> float:
     if min(height, width) < _TILES:
         return 0.0
     smooth = cv2.sepFilter2D(luma, cv2.CV_32F, _GAUSSIAN, _GAUSSIAN)
-    edges = cv2.Laplacian(smooth, cv2.CV_32F)
-    whole = edges[: height // _TILES * _TILES, : width // _TILES * _TILES]
-    means, squares = (
-        cv2.resize(a, (_TILES, _TILES), interpolation=cv2.INTER_AREA) for a in (whole, whole * whole)
-    )
+    means, squares = np.zeros((2, _TILES, _TILES))
+    laplacian_moments(smooth, means, squares)
+    means /= (height // _TILES) * (width // _TILES)
+    squares /= (height // _TILES) * (width // _TILES)
     noise = np.sort(squares - means * means, axis=None)[_QUIET_TILES].mean()
     return max(0.0, float(squares.mean() - means.mean() ** 2 - noise))

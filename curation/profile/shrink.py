@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .shrink_kernels import halve
+
 
 def shrink(pixels: np.ndarray, short_side_px: int, max_aspect: int = 8) -> np.ndarray:
     """Average down to a short side; never enlarges.
@@ -35,9 +37,15 @@ def shrink(pixels: np.ndarray, short_side_px: int, max_aspect: int = 8) -> np.nd
 def shrink_by_halves(pixels: np.ndarray, short_side_px: int) -> np.ndarray:
     """Average 2 x 2 pixels as often as that keeps the short side at `short_side_px` or more.
 
-    OpenCV does factors of 2 several times faster than any other. An odd last row or column is dropped.
+    Factors of 2 are several times faster than any other. An odd last row or column is dropped.
     """
     while min(pixels.shape[:2]) >= 2 * short_side_px:
         height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
-        pixels = cv2.resize(pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+        if pixels.ndim == 3:
+            whole, pixels = np.ascontiguousarray(pixels), np.empty((height, width, 3), np.uint8)
+            halve(whole.reshape(len(whole), -1), pixels.reshape(height, -1))
+        else:
+            pixels = cv2.resize(
+                pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA
+            )
     return pixels

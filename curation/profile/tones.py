@@ -55,6 +55,7 @@ def dominant_color_share(rgb: np.ndarray) -> float:
     """
     bins = 256 // _BIN_LEVELS
     counts = cv2.calcHist([rgb], [0, 1, 2], None, [bins] * 3, [0, 256] * 3)
-    for axis in range(3):
-        counts = counts.take(range(1, bins), axis) + counts.take(range(bins - 1), axis)
+    counts = counts[1:] + counts[:-1]
+    counts = counts[:, 1:] + counts[:, :-1]
+    counts = counts[:, :, 1:] + counts[:, :, :-1]
     return float(counts.max()) / (rgb.shape[0] * rgb.shape[1])

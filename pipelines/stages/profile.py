@@ -17,9 +17,10 @@ from zcurate.curation.profile.metadata.columns import METADATA_SCHEMA
 from zcurate.curation.stage import RowMonitor, StageSpec, map_rows
 
 if TYPE_CHECKING:
+    from zcurate.curation.profile.model_scores import ModelScores
     from zcurate.pipelines.context import StageContext
 
-VERSION = 8
+VERSION = 9
 
 
 class Config(BaseModel):
@@ -59,7 +60,8 @@ class ProfileStage:
     def __init__(self, config: Config, ctx: StageContext) -> None:
         self._ctx = ctx
         self._config = config
-        self._measure: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+        self._measure: Callable[[dict[str, Any], ModelScores | None], dict[str, Any]] | None = None
+        self._new_scores: Callable[[], ModelScores | None] = lambda: None
         columns = ("source", "uri", "container", "member", "offset", "length", "etag", "size_bytes")
         self.spec = StageSpec(
             name="profile",
@@ -94,14 +96,15 @@ class ProfileStage:
         limits = DecodeLimits(
             settings.max_pixels, settings.max_file_bytes, settings.decode_s, settings.memory_bytes
         )
-        quality = forensic = None
         if settings.quality:
             from zcurate.curation.profile.forensic import load_forensic
+            from zcurate.curation.profile.model_scores import ModelScores
             from zcurate.curation.profile.quality.model import load_quality
 
             quality, forensic = load_quality(), load_forensic()
+            self._new_scores = lambda: ModelScores(quality, forensic)
 
-        def measure(row: dict[str, Any]) -> dict[str, Any]:
+        def measure(row: dict[str, Any], models: ModelScores | None) -> dict[str, Any]:
             data = blobs.read(
                 row["samples.source"],
                 row["samples.uri"],
@@ -110,14 +113,18 @@ class ProfileStage:
                 row["samples.offset"],
                 row["samples.length"],
             )
-            return profile_image(data, limits, block, quality, forensic)
+            return profile_image(data, limits, block, models)
 
         self._measure = measure
 
     def __call__(self, table: pa.Table, monitor: RowMonitor) -> pa.Table:
         if self._measure is None:
             self.setup()
-        return map_rows(table, self._measure, self.spec.schema, monitor)
+        models = self._new_scores()
+        finish = models.finish if models else lambda: None
+        return map_rows(
+            table, lambda row: self._measure(row, models), self.spec.schema, monitor, finish=finish
+        )
 
 
 def build(config: Config, ctx: StageContext) -> ProfileStage:

@@ -439,24 +439,19 @@ def test_profile_values_fit_the_schema(tmp_path):
     assert out["blur"].to_pylist() == [None]
 
 
-def test_models_fill_the_quality_columns():
-    class Quality:
-        def scores(self, rgb, small):
-            assert rgb.shape == (700, 1000, 3)
+def test_models_see_stored_pixels_and_the_displayed_copy():
+    class Models:
+        def add(self, row, image, small):
+            assert image.pixels.shape[:2] == (700, 1000)
             assert small.shape == (336, 480, 3)
-            return {name: 0.25 for name in QUALITY_SCHEMA.names if name != "ai_forensic"}
-
-    class Forensic:
-        def probability(self, rgb):
-            assert rgb.shape == (700, 1000, 3)
-            return 0.75
+            row.update(dict.fromkeys(QUALITY_SCHEMA.names, 0.25))
 
     for colors in ("rgb", "gray"):
         pixels = scene(0, 700, 1000) if colors == "rgb" else grey(scene(0, 700, 1000))[..., None]
         subsampling = "444" if colors == "rgb" else "Gray"
         data = simplejpeg.encode_jpeg(pixels, colorspace=colors, colorsubsampling=subsampling)
-        values = profile_image(data, quality=Quality(), forensic=Forensic())
-        assert {values[name] for name in QUALITY_SCHEMA.names} == {0.25, 0.75}
+        values = profile_image(data, models=Models())
+        assert {values[name] for name in QUALITY_SCHEMA.names} == {0.25}
 
 
 def test_stage_declares_the_weights_it_uses(tmp_path):

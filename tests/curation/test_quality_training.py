@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from zcurate.curation.profile.quality.input_kernels import shrink_by
 from zcurate.curation.profile.quality.inputs import tile_input
 from zcurate.curation.profile.quality.muon import Muon, muon_and_adam
 from zcurate.curation.profile.quality.network import TILE_SCORES, MarkNetwork
@@ -22,6 +21,7 @@ from zcurate.curation.profile.quality.surfaces import stripes, surface
 from zcurate.curation.profile.quality.synthesis import Sample
 from zcurate.curation.profile.quality.train_tiles import drawn
 from zcurate.curation.profile.quality.watermarks import find_fonts
+from zcurate.curation.profile.shrink_kernels import shrink_by
 
 FONTS = find_fonts([Path(matplotlib.get_data_path()) / "fonts" / "ttf"])
 

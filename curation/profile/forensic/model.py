@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -88,13 +89,26 @@ class Forensic:
         Raises:
             ValueError: another dtype or shape, or no pixels.
         """
-        return self.calibration.probability(self.crop_evidence(rgb))
+        return self.probabilities([self.crops(rgb)])[0]
+
+    def crops(self, rgb: np.ndarray) -> np.ndarray:
+        """What is looked at of a picture: uint8 [n, CROP_PX, CROP_PX, 3], 0 <= n <= `CROPS`; arguments and errors as
+        of `probability`."""
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
+            raise ValueError(f"expected uint8 [h, w, 3] with pixels, not {rgb.dtype} {rgb.shape}")
+        return textured_crops(rgb)
+
+    def probabilities(self, crops: Sequence[np.ndarray]) -> list[float]:
+        """`probability` of several pictures, from their `crops`, which takes less time than one by one."""
+        evidence = self._evidence(np.concatenate(crops))
+        ends = np.cumsum([len(some) for some in crops])
+        return [self.calibration.probability(part) for part in np.split(evidence, ends[:-1])]
 
     def crop_evidence(self, rgb: np.ndarray) -> np.ndarray:
         """Evidence of each crop looked at, float32 [n], 0 <= n <= `CROPS`; above 0 speaks for a decoder."""
-        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
-            raise ValueError(f"expected uint8 [h, w, 3] with pixels, not {rgb.dtype} {rgb.shape}")
-        crops = textured_crops(rgb)
+        return self._evidence(self.crops(rgb))
+
+    def _evidence(self, crops: np.ndarray) -> np.ndarray:
         if not len(crops):
             return np.zeros(0, np.float32)
         import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from .blocks import Blocks
@@ -46,6 +47,17 @@ def read_metadata(data: bytes, format: str) -> dict[str, Any]:
     """
     reader = _READERS.get(format.upper())
     blocks = tolerant(lambda: reader(data), Blocks()) if reader else Blocks()
+    if blocks == Blocks():  # most pictures of the web
+        return {k: v[:] if isinstance(v, list) else v for k, v in _of_no_blocks().items()}
+    return _columns(blocks)
+
+
+@cache
+def _of_no_blocks() -> dict[str, Any]:
+    return _columns(Blocks())
+
+
+def _columns(blocks: Blocks) -> dict[str, Any]:
     facts = parse_blocks(blocks)
     values = tolerant(lambda: describe(facts), None) or describe(Facts(Blocks()))
     declared, evidence = tolerant(lambda: declare(facts), (False, []))

@@ -16,7 +16,7 @@ from .histograms import BINS
 
 
 class ColorInference:
-    """A trained `ColorNetwork`, for one picture at a time."""
+    """A trained `ColorNetwork`, for a few pictures at a time."""
 
     def __init__(self, network: ColorNetwork):
         def array(weights: Tensor) -> np.ndarray:
@@ -30,12 +30,19 @@ class ColorInference:
         ]
 
     def __call__(self, chroma: np.ndarray, light: np.ndarray) -> np.ndarray:
-        """Logits, float32 [3], of `COLOR_SCORES`; arguments as of `histograms.color_histograms`."""
+        """Logits, float32 [n, 3], of `COLOR_SCORES`.
+
+        Args:
+            chroma, light: [n, ...] of what `histograms.color_histograms` gives.
+        """
         seen = torch.fft.rfft2(torch.from_numpy(chroma)).numpy()
         maps = _filtered(seen, self._first)
         rectify(maps, self._bias)
-        seen = np.concatenate([torch.fft.rfft2(torch.from_numpy(maps)).numpy(), seen])
-        fit = _filtered(seen, self._second[None])[0].reshape(-1)
+        seen = np.concatenate([torch.fft.rfft2(torch.from_numpy(maps)).numpy(), seen], axis=1)
+        fits = _filtered(seen, self._second[None]).reshape(len(chroma), -1)
+        return np.stack([self._decide(*of_one) for of_one in zip(fits, chroma, light, strict=True)])
+
+    def _decide(self, fit: np.ndarray, chroma: np.ndarray, light: np.ndarray) -> np.ndarray:
         known, sureness = moments_of_belief(fit, self._prior, self._plane)
         row, column = known[0], known[1]
         most, least = max(np.float32(0), -row, -column), min(np.float32(0), -row, -column)
@@ -49,32 +56,30 @@ class ColorInference:
 
 
 def _filtered(spectra: np.ndarray, filters: np.ndarray) -> np.ndarray:
-    """Spectra [c, BINS, BINS / 2 + 1] by filters [m, c, same], summed and transformed back: float32 [m, BINS, BINS]."""
-    product = np.zeros((len(filters), *spectra.shape[1:]), np.complex64)
-    add_products(
-        spectra.reshape(len(spectra), -1),
-        filters.reshape(*filters.shape[:2], -1),
-        product.reshape(len(filters), -1),
-    )
+    """Spectra [n, c, BINS, BINS / 2 + 1] by filters [m, c, same], summed and transformed back: float32 [n, m, BINS, BINS]."""
+    product = np.zeros((len(spectra), len(filters), *spectra.shape[2:]), np.complex64)
+    add_products(*(x.reshape(*x.shape[:2], -1) for x in (spectra, filters, product)))
     return torch.fft.irfft2(torch.from_numpy(product), s=(BINS, BINS)).numpy()
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def add_products(spectra: np.ndarray, filters: np.ndarray, out: np.ndarray) -> None:
-    """out[m] += sum over c of spectra[c] * filters[m, c]; complex64 [c, n], [m, c, n], [m, n]."""
+    """out[n, m] += sum over c of spectra[n, c] * filters[m, c]; complex64 [n, c, k], [m, c, k], [n, m, k]."""
     for m in range(filters.shape[0]):
         for c in range(filters.shape[1]):
-            for k in range(filters.shape[2]):
-                out[m, k] += spectra[c, k] * filters[m, c, k]
+            for n in range(len(spectra)):  # filters are much the largest: each is read once
+                for k in range(filters.shape[2]):
+                    out[n, m, k] += spectra[n, c, k] * filters[m, c, k]
 
 
 @njit(cache=True, nogil=True)
 def rectify(maps: np.ndarray, bias: np.ndarray) -> None:
-    """maps[m] = max(0, maps[m] + bias[m]), in place; float32 [m, h, w]."""
-    flat = maps.reshape(len(maps), -1)
-    for m in range(flat.shape[0]):
-        for k in range(flat.shape[1]):
-            flat[m, k] = max(np.float32(0), flat[m, k] + bias[m])
+    """maps[n, m] = max(0, maps[n, m] + bias[m]), in place; float32 [n, m, h, w]."""
+    flat = maps.reshape(maps.shape[0], maps.shape[1], -1)
+    for n in range(flat.shape[0]):
+        for m in range(flat.shape[1]):
+            for k in range(flat.shape[2]):
+                flat[n, m, k] = max(np.float32(0), flat[n, m, k] + bias[m])
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..shrink_kernels import shrink_by
 from ..window_kernel import green_edges
-from .input_kernels import shrink_by
 
 #: Side of a tile, in pixels of the stored picture: shrinking would hide blur and noise.
 TILE_PX = 64

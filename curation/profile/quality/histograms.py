@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .input_kernels import count_colors, shrink_by
+from ..shrink_kernels import shrink_by
+from .input_kernels import count_colors
 
 #: Side of the copy in which is counted, in pixels.
 COARSE_PX = 80

@@ -91,14 +91,14 @@ class _Fused(nn.Module):
         self.weight, self.bias = conv.weight.detach(), conv.bias.detach()
         self.how = list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups
         self.after = "relu" if relu else "none"
-        self.ready: Tensor | None = None
+        self.ready: dict[tuple[int, ...], Tensor] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"ready": None}  # oneDNN's own order cannot be copied or pickled
+        return self.__dict__ | {"ready": {}}  # oneDNN's own order cannot be copied or pickled
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.ready is None:  # the best order depends on the input's size, which stays the same
-            self.ready = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *self.how, list(x.shape))
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, self.ready, self.bias, *self.how, self.after, [], ""
-        )
+        ready = self.ready.get(x.shape)
+        if ready is None:  # the best order depends on the input's size; with it goes how sums are rounded
+            ready = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *self.how, list(x.shape))
+            self.ready[x.shape] = ready
+        return torch.ops.mkldnn._convolution_pointwise(x, ready, self.bias, *self.how, self.after, [], "")

@@ -90,35 +90,6 @@ def gather(luma: np.ndarray, color: np.ndarray, out: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def shrink_by(rows: np.ndarray, factor: int, out: np.ndarray) -> None:
-    """Means of squares of `factor` pixels, rounded, halves to even: what OpenCV's INTER_AREA gives, in half the time.
-
-    Args:
-        rows: uint8 [h, 3 w], contiguous, red, green and blue in turn.
-        factor: 3 or 4.
-        out: uint8 [h // factor, w // factor, 3], filled.
-    """
-    height, width = out.shape[:2]
-    sums = np.empty(rows.shape[1], np.uint16)
-    for y in range(height):
-        sums[:] = 0
-        for i in range(factor):
-            for k in range(len(sums)):
-                sums[k] += rows[factor * y + i, k]
-        for x in range(width):
-            for channel in range(3):
-                k = 3 * factor * x + channel
-                total = np.uint32(sums[k]) + sums[k + 3] + sums[k + 6]
-                if factor == 3:  # a ninth of a whole number is never halfway
-                    out[y, x, channel] = (total + np.uint32(4)) // np.uint32(9)
-                else:
-                    total += sums[k + 9]
-                    out[y, x, channel] = (
-                        total + np.uint32(7) + (total >> np.uint32(4) & np.uint32(1))
-                    ) >> np.uint32(4)
-
-
-@njit(cache=True, nogil=True)
 def count_colors(rgb: np.ndarray, logs: np.ndarray, chroma: np.ndarray, light: np.ndarray) -> None:
     """Counts of pixels by log chroma and by light, see `histograms`.
 

@@ -52,6 +52,11 @@ class TileNetwork(nn.Module):
         return self.out(F.relu(self.hidden(torch.cat(pooled, dim=1))))
 
 
+def _sum(x: Tensor, change: Tensor) -> Tensor:
+    """x + change; where nothing is learned, in the memory of the latter."""
+    return change.add_(x) if torch.is_inference_mode_enabled() else x + change
+
+
 class _Wide(nn.Module):
     """A residual step that looks 5 x 5 cells wide: depthwise, then pointwise convolution."""
 
@@ -61,7 +66,7 @@ class _Wide(nn.Module):
         self.point = Block(channels, channels, size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.point(self.depth(x))
+        return _sum(x, self.point(self.depth(x)))
 
 
 class _Deep(nn.Module):
@@ -76,7 +81,7 @@ class _Deep(nn.Module):
         nn.init.zeros_(self.narrow.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.narrow(self.widen(self.depth(x)))
+        return _sum(x, self.narrow(self.widen(self.depth(x))))
 
 
 class MarkNetwork(nn.Module):
@@ -115,7 +120,7 @@ class MarkNetwork(nn.Module):
         return score, mask, self.fine(strokes)[:, 0]
 
     def _strokes(self, cells: Tensor) -> Tensor:
-        return self.strokes(cells.permute(0, 3, 1, 2).to(torch.float32).sub_(128).mul_(1 / 64))
+        return self.strokes((cells.permute(0, 3, 1, 2) - 128.0).mul_(1 / 64))
 
     def _decide(self, shapes: Tensor) -> tuple[Tensor, Tensor]:
         mask, whole = self.mask(shapes), self.whole(shapes)

@@ -1,0 +1,61 @@
+"""What the bundled models say of pictures, a few at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from .decoded import Decoded
+
+if TYPE_CHECKING:
+    from .forensic import Forensic
+    from .quality.model import QualityModel, View
+
+#: Pictures that go through the networks together. After each decode their weights have to come from memory again, and
+#: every call costs the same for one picture as for some; from four on nothing more is gained.
+AT_A_TIME = 4
+
+
+class ModelScores:
+    """Scores rows of the profile, as many together as the networks are quickest with.
+
+    What the networks look at is taken from a picture at once, some 300 kB, so that no picture is kept. Not safe to
+    use from several threads at once.
+    """
+
+    def __init__(self, quality: QualityModel, forensic: Forensic | None = None):
+        """Args:
+        quality: the degradation model.
+        forensic: the classifier of generated pixels; without it `ai_forensic` stays as it is.
+        """
+        self._quality, self._forensic = quality, forensic
+        self._waiting: list[tuple[dict[str, Any], View, np.ndarray | None]] = []
+
+    def add(self, row: dict[str, Any], image: Decoded, small: np.ndarray) -> None:
+        """Take a picture; its columns of `QUALITY_SCHEMA` are filled in by the time of the next `finish`.
+
+        Args:
+            row: columns of the picture, by name.
+            image: the picture.
+            small: uint8 [h, w, 3], its copy of short side 336 px, as displayed.
+        """
+        # what the models look at is finer than color management and does not depend on the turn
+        rgb = image.pixels if image.pixels.ndim == 3 else cv2.cvtColor(image.pixels, cv2.COLOR_GRAY2RGB)
+        crops = None if self._forensic is None else self._forensic.crops(rgb)
+        self._waiting.append((row, self._quality.view(rgb, small), crops))
+        if len(self._waiting) == AT_A_TIME:
+            self.finish()
+
+    def finish(self) -> None:
+        """Score what is waiting."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        rows, views, crops = zip(*waiting, strict=True)
+        for row, scores in zip(rows, self._quality.scores_of(views), strict=True):
+            row.update(scores)
+        if self._forensic is not None:
+            for row, probability in zip(rows, self._forensic.probabilities(crops), strict=True):
+                row["ai_forensic"] = probability
