@@ -108,6 +108,11 @@ def diagnose(o: Options, say: Callable[[str], None] = lambda text: None) -> Diag
         if not Path(argument).expanduser().is_dir():
             raise ConfigError(f"--generator {o.generator}: {argument} is no folder")
         judged = _judged(o, Path(argument).expanduser())
+        if not judged:
+            raise ConfigError(
+                f"{argument}: no picture could be judged; each needs its prompt, in a .txt or .json of the same name "
+                f"beside it (what was wrong with each: zcurate errors {o.out / 'dataset'})"
+            )
         found = _of_pictures(o, judged)
     else:
         found = _of_probes(o, say)

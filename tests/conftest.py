@@ -1,8 +1,14 @@
 """Fixtures that several folders of tests share."""
 
+import os
+
 import pytest
 
 from .captioner.server import VlmServer
+
+# Test processes side by side would have twice as many threads as there are cores, which wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

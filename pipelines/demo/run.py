@@ -29,7 +29,7 @@ REASON_FAULTS: dict[str, tuple[str, ...]] = {
     "noisy": ("noise",),
     "tinted": ("color_cast",),
     "watermarked": ("watermark",),
-    "plain_border": ("frame", "letterbox", "flat"),
+    "framed": ("frame", "letterbox"),
     "flat": ("flat",),
 }
 

@@ -335,6 +335,17 @@ def test_wrong_options_are_named_before_anything_is_drawn(zcurate, tmp_path, arg
     assert said in err
 
 
+def test_a_folder_without_prompts_is_no_diagnosis(zcurate, tmp_path):
+    (tmp_path / "made").mkdir()
+    Image.new("RGB", (64, 48), "teal").save(tmp_path / "made/0.png")
+    code, _, err = zcurate(
+        "diagnose", f"folder:{tmp_path / 'made'}", "--out", tmp_path / "d", "--engine", "inline"
+    )
+    assert code == 2
+    assert "prompt" in err
+    assert not (tmp_path / "d/diagnosis.html").exists()
+
+
 def test_a_model_writes_prompts_once_and_the_next_diagnosis_takes_them_over(zcurate, tmp_path, vlm_server):
     """Prompts without the name test something else: they are left out, and an answer of too many such is asked for again."""
     asked = []
