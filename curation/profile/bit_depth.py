@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from PIL import Image
 
 from .jpeg_xl import jpeg_xl_bits
@@ -9,6 +11,10 @@ from .jpeg_xl import jpeg_xl_bits
 #: How far into a file its header is looked for, in bytes.
 _HEADER_BYTES = 1 << 16
 _BITS_OF_MODE = {"1": 1, "I": 32, "F": 32, "I;16": 16, "I;16B": 16, "I;16L": 16, "I;16N": 16}
+
+
+#: Of a portable grey or pixel map: width, height and highest value, with comments between them.
+_PNM_HIGHEST = re.compile(rb"P[2356]" + 2 * rb"(?:\s|#[^\n]*\n)+\d+" + rb"(?:\s|#[^\n]*\n)+(\d{1,5})\s")
 
 
 def stored_bits(image: Image.Image, data: bytes) -> int:
@@ -51,8 +57,8 @@ def _bits_in_header(image: Image.Image, data: bytes) -> int | None:
             return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
         case "JPEG2000":
             # SIZ: marker, length, capabilities, eight sizes, component count, then Ssiz of each component
-            at = head.find(b"\xff\x4f\xff\x51")
-            return (head[at + 42] & 0x7F) + 1 if 0 <= at < len(head) - 42 else None
+            at = data.find(b"\xff\x4f\xff\x51")  # boxes of any size may come before it
+            return (data[at + 42] & 0x7F) + 1 if 0 <= at < len(data) - 42 else None
         case "PSD":
             return int.from_bytes(head[22:24], "big")
         case "SGI":
@@ -60,5 +66,6 @@ def _bits_in_header(image: Image.Image, data: bytes) -> int | None:
         case "JXL":
             return jpeg_xl_bits(data)
         case "PPM":
-            return 16 if image.mode in ("I", "I;16") else None
+            highest = _PNM_HIGHEST.match(head)
+            return int(highest[1]).bit_length() if highest else None
     return None

@@ -50,15 +50,20 @@ def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarra
     alpha = has_alpha(image)
     space = {"CMYK": "CMYK", "L": "L", "1": "L", "LA": "L", "La": "L"}.get(mode, "RGB")
     transform = profile_transform(icc, space) if icc else None
+    bitmap_of_ink = (
+        mode == "1" and image.format == "PSD"
+    )  # a bit that is set is black, which Pillow does not know
 
     def convert(strip: Image.Image) -> np.ndarray:
         opacity = None
         if alpha:
-            strip = strip.convert("RGBA")
+            strip = (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")
             opacity = np.asarray(strip.getchannel("A"))
         if transform is not None:
             strip = ImageCms.applyTransform(strip.convert(space), transform)
         rgb = np.asarray(strip.convert("RGB"))
+        if bitmap_of_ink:
+            rgb = 255 - rgb
         return rgb if opacity is None else on_white(rgb, opacity)
 
     return convert
@@ -111,7 +116,7 @@ def profile_transform(icc: bytes, space: str) -> ImageCms.ImageCmsTransform | No
 
 def _new_transform(icc: bytes, space: str) -> ImageCms.ImageCmsTransform | None:
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(_without_programs(icc)))
         if {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space) != space:
             return None
         transform = ImageCms.buildTransform(profile, _srgb_profile(), space, "RGB")
@@ -130,6 +135,20 @@ def _new_transform(icc: bytes, space: str) -> ImageCms.ImageCmsTransform | None:
 _kept_transform = lru_cache(maxsize=32)(_new_transform)
 
 
+def _without_programs(icc: bytes) -> bytes:
+    """The profile with its tags of processing elements (`D2B0` and the like, ICC.1:2010 9.2.17) under names unknown.
+
+    Such a tag may name the same large element any number of times, eight bytes each, which costs minutes and gigabytes;
+    profiles that have them have the ordinary tags, too.
+    """
+    table = bytearray(icc)
+    count = min(int.from_bytes(icc[128:132], "big"), (len(icc) - 132) // 12)
+    for at in range(132, 132 + 12 * max(0, count), 12):
+        if icc[at : at + 3] in (b"D2B", b"B2D"):
+            table[at : at + 3] = b"x" + icc[at + 1 : at + 3]
+    return bytes(table)
+
+
 @lru_cache(maxsize=1)
 def _srgb_profile() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
@@ -144,16 +163,25 @@ def _deep_converter(image: Image.Image, transparency: object) -> Callable[[Image
     low, high = _deep_range(image)
     span = high - low
 
+    white_is_zero = getattr(image, "tag_v2", {}).get(262) == 0  # Pillow turns 8 bits around, and no others
+
     def convert(strip: Image.Image) -> np.ndarray:
-        values = np.asarray(strip)
+        values = _deep_values(image, strip)
         grey = np.nan_to_num((values.astype(np.float32) - low) / span, nan=0.0, posinf=1.0, neginf=0.0)
-        grey = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
+        grey = np.rint(np.clip(1 - grey if white_is_zero else grey, 0, 1) * 255).astype(np.uint8)
         rgb = np.repeat(grey[..., None], 3, axis=2)
         if isinstance(transparency, int):
             rgb[values == transparency] = 255
         return rgb
 
     return convert
+
+
+def _deep_values(image: Image.Image, strip: Image.Image) -> np.ndarray:
+    """Values of a strip [h, w]; those of unsigned 32 bits, which Pillow has as signed, as they are stored."""
+    values, tags = np.asarray(strip), getattr(image, "tag_v2", {})
+    unsigned = image.mode == "I" and tags.get(258) in (32, (32,)) and tags.get(339, 1) in (1, (1,))
+    return values.view(np.uint32) if unsigned else values
 
 
 def _deep_range(image: Image.Image) -> tuple[float, float]:
@@ -168,7 +196,7 @@ def _deep_range(image: Image.Image) -> tuple[float, float]:
         return 0.0, float((1 << depth) - 1 if isinstance(depth, int) and 8 < depth <= 16 else 65535)
     lows, highs = [], []
     for strip in strips(image):
-        values = np.asarray(strip)
+        values = _deep_values(image, strip)
         finite = values[np.isfinite(values)] if image.mode == "F" else values
         if finite.size:
             lows.append(float(finite.min()))

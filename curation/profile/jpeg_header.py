@@ -23,7 +23,7 @@ class JpegHeader:
     exif: payload of the first Exif segment, starting at its TIFF header; empty if none.
     icc: ICC profile put together from its segments; empty if none.
     multi_picture: has an MPF index (several pictures in one file).
-    scans: of a progressive picture, those of embedded previews included; 1 for all else.
+    scans: 1 where the first scan holds the whole picture; else all, those of embedded previews included.
     """
 
     process: int
@@ -53,6 +53,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         if marker in _STANDALONE or marker in (0x00, _SOI):
             continue
         if marker in (_SOS, _EOI):
+            in_first_scan = data[position + 2] if marker == _SOS and position + 2 < len(data) else 0
             break
         length = int.from_bytes(data[position : position + 2], "big")
         body = data[position + 2 : position + length]
@@ -83,7 +84,8 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         exif=exif,
         icc=b"".join(icc_chunks[i] for i in sorted(icc_chunks)),
         multi_picture=multi_picture,
-        scans=data.count(b"\xff\xda") if process == 0xC2 else 1,
+        # libjpeg reads no further scan of a sequential picture whose first one has all its components
+        scans=1 if process != 0xC2 and in_first_scan >= components else data.count(b"\xff\xda"),
     )
 
 

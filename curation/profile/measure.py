@@ -108,7 +108,7 @@ def _facts(image: Decoded, data: bytes) -> dict[str, Any]:
         "compression_ratio": compression_ratio(
             image.width_px, image.height_px, channels, image.bit_depth, len(data)
         ),
-        "jpeg_quality": jpeg_quality(data) if image.format == "JPEG" else None,
+        "jpeg_quality": jpeg_quality(data) if image.format in ("JPEG", "MPO") else None,
     }
 
 

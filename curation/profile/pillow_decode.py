@@ -9,15 +9,15 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import numpy as np
 import xxhash
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from .bit_depth import stored_bits
-from .color import displayed_strips, has_alpha, pending_profile, strips
+from .color import MAX_ICC_BYTES, displayed_strips, has_alpha, pending_profile, strips
 from .decoded import DecodeLimits
 from .errors import (
     DecodeMemoryError,
@@ -99,13 +99,15 @@ def opened(
         ImageError: see `decode.decode`, also for what is wrong only inside the context.
     """
     try:
-        with _pillow_limits(limits), _open(data, limits) as image:
-            check_size(*image.size, limits, len(data))
-            frames = min(max(1, int(getattr(image, "n_frames", 1))), 2**31 - 1)
+        with _pillow_limits(limits), _open(data, limits) as opened_first:
+            check_size(*opened_first.size, limits, len(data))
+            image, frames = _counted(opened_first, data, limits)
             tiff = image.format == "TIFF"
+            _refuse_misread(image)
             orientation = image.tag_v2.get(0x0112, 1) if tiff else 1
             bits = stored_bits(image, data)
             image.load()
+            _put_transparency_right(image, bits)
             check_size(*image.size, limits, len(data))
             if not (image.width and image.height):
                 raise EmptyImageError(f"{image.format} of {image.width} x {image.height} pixels")
@@ -133,8 +135,10 @@ def opened(
         check_size(int(claimed[1]) if claimed else limits.max_pixels + 1, 1, limits, len(data))
         raise UnreadableImageError(str(e)) from e
     except UnidentifiedImageError as e:
+        _raise_if_cut(data, e)
         _raise_unidentified(data, e)
     except _DECODER_ERRORS as e:
+        _raise_if_cut(data, e)
         _raise_unreadable(e)
 
 
@@ -179,16 +183,18 @@ def _pillow_limits(limits: DecodeLimits) -> Iterator[None]:
     with _pillow_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limits.max_pixels
+        before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+        # the latter bounds profiles too, and those of calibrated displays are larger than a text
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = limits.max_pixels, MAX_ICC_BYTES
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS = before
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = before
 
 
 def _open(data: bytes, limits: DecodeLimits) -> Image.Image:
     """The lazily opened image. HEIF goes to its own class: registering it would be process-wide."""
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and not _is_avif(data):
         from pillow_heif import HeifImageFile
 
         return HeifImageFile(io.BytesIO(data))
@@ -196,6 +202,75 @@ def _open(data: bytes, limits: DecodeLimits) -> Image.Image:
         check_size(*jpeg_xl_size(data), limits, len(data))  # its plugin decodes on opening
         return open_jpeg_xl(data)
     return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _is_avif(data: bytes) -> bool:
+    """Whether a file whose first brand is that of any HEIF says further on that it is AV1."""
+    brands = data[16 : min(int.from_bytes(data[:4], "big"), 16 + 4 * 64)]
+    return any(brands[at : at + 4] in (b"avif", b"avis") for at in range(0, len(brands), 4))
+
+
+def _counted(image: Image.Image, data: bytes, limits: DecodeLimits) -> tuple[Image.Image, int]:
+    """The image, and how many pictures its file holds; of a file that is damaged behind its first picture, how many can be
+    reached."""
+    try:
+        return image, min(max(1, int(getattr(image, "n_frames", 1))), 2**31 - 1)
+    except _DECODER_ERRORS:
+        reached = _open(data, limits)  # after that error an image may be anywhere in its file
+    count = 1
+    with suppress(*_DECODER_ERRORS):
+        while True:
+            reached.seek(count)
+            count += 1
+    return _open(data, limits), count
+
+
+def _refuse_misread(image: Image.Image) -> None:
+    """Refuse what Pillow reads without an error, and wrongly."""
+    if image.format != "TIFF":
+        return
+    bits, compression, planes = (image.tag_v2.get(tag, 1) for tag in (258, 259, 284))
+    if planes == 2 and compression == 1 and isinstance(bits, tuple) and len(bits) > 2 and max(bits) > 8:
+        raise UnreadableImageError(
+            "TIFF of separate 16-bit planes without compression is not read; save it compressed, or with its samples together"
+        )
+
+
+def _put_transparency_right(image: Image.Image, bits: int) -> None:
+    """The transparent color of a PNG in units of its pixels: Pillow scales these to 8 bits, and it not.
+
+    Of 16-bit colors Pillow keeps the upper halves; so is done with the transparent one.
+    """
+    color = image.info.get("transparency")
+    if image.format != "PNG" or color is None:
+        return
+    if image.mode in ("1", "L") and bits < 8 and isinstance(color, int):
+        most = (1 << bits) - 1
+        if color > most:
+            del image.info["transparency"]
+        else:
+            image.info["transparency"] = color * 255 // most
+    elif image.mode == "RGB" and bits == 16 and isinstance(color, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in color)
+
+
+def _raise_if_cut(data: bytes, error: BaseException) -> None:
+    """Call a file truncated that says itself how long it is, and is not."""
+    if data[:4] == b"RIFF":
+        length = 8 + int.from_bytes(data[4:8], "little")
+    elif data[4:8] in (b"ftyp", b"JXL ", b"jP  "):
+        length = 0
+        while 0 <= len(data) - length >= 8:  # boxes, one behind another
+            size = int.from_bytes(data[length : length + 4], "big")
+            if size == 1:
+                size = int.from_bytes(data[length + 8 : length + 16], "big")
+            if size < 8:  # up to the end, or nonsense
+                return
+            length += size
+    else:
+        return
+    if length > len(data):
+        raise TruncatedImageError(f"{len(data):,} bytes of {length:,}: the file ends too early") from error
 
 
 def _raise_unidentified(data: bytes, error: BaseException) -> NoReturn:
@@ -220,6 +295,8 @@ def _raise_unreadable(error: BaseException) -> NoReturn:
         raise TruncatedImageError(message) from error
     if "decompressed data too large" in lowered or "too much memory used in text chunks" in lowered:
         raise DecompressionBombError(f"a metadata chunk is a decompression bomb: {message}") from error
+    if "security limit" in lowered:
+        raise ImageTooLargeError(f"{message} (a limit of the decoder that cannot be raised)") from error
     if "memory" in lowered:
         raise DecodeMemoryError(f"{message}; raise memory_bytes to accept the file") from error
     raise UnreadableImageError(message) from error

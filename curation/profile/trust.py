@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from .jpeg_header import JpegHeader
 
-#: More scans than any encoder writes: a progressive file of that many is a known way to burn hours.
+#: More scans than any encoder writes: a file of that many is a known way to burn hours.
 MAX_JPEG_SCANS = 200
 
 #: Most pixels of a picture that is decoded here: about half a second, and at most 600 MB (WebP).
-#: Plain sequential JPEG has no such bound besides `max_pixels`; it takes three bytes per pixel.
+#: Sequential JPEG of one scan has no such bound besides `max_pixels`; it takes three bytes per pixel.
 _MOST_PX = 32_000_000
-#: Most pixels times scans of a progressive JPEG: each scan goes over all of them. Seconds at worst.
+#: Most pixels times scans of a JPEG of several: each scan goes over all of them. Seconds at worst.
 _MOST_SCAN_PX = 400_000_000
 _MOST_FILE_BYTES = 64 << 20
 #: Chunks are walked one by one, here and in Pillow. libpng writes 8 kB of pixels to a chunk.
@@ -43,7 +43,8 @@ def _is_trusted_jpeg(data: bytes, header: JpegHeader) -> bool:
     pixels = header.width_px * header.height_px
     if header.process not in (0xC0, 0xC1, 0xC2) or header.bits != 8:
         return False
-    if header.process == 0xC2 and (pixels > _MOST_PX or pixels * header.scans > _MOST_SCAN_PX):
+    several = header.process == 0xC2 or header.scans > 1  # coefficients of all the picture are kept
+    if several and (pixels > _MOST_PX or pixels * header.scans > _MOST_SCAN_PX):
         return False
     plain = header.components in (1, 3) and not header.multi_picture
     return plain or (pixels <= _MOST_PX and len(data) <= _MOST_FILE_BYTES)

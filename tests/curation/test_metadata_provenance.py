@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from zcurate.curation.profile.metadata import read_metadata
 from zcurate.curation.profile.metadata.generators import names_generator
+from zcurate.curation.profile.metadata.text import decode_utf16
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 PICTURE = Image.new("RGB", (16, 12), (30, 90, 60))
@@ -54,6 +55,7 @@ def of_xmp(elements: str = "", attributes: str = "") -> tuple[bool, list[str]]:
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
         ' xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" xmlns:exif="http://ns.adobe.com/exif/1.0/"'
+        ' xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
         f' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" {attributes}>{elements}'
         "</rdf:Description></rdf:RDF></x:xmpmeta>"
     )
@@ -139,10 +141,51 @@ def test_generators_own_png_texts_declare(texts: dict[str, str]) -> None:
         {"AIGC": "our club's abbreviation"},
         {"AIGC": json.dumps({**LABEL, "Label": "0"})},
         {"Dream": "of a red chamber"},
+        {"Comment": "Game of Life. Steps: 500, Seed: 42, Size: 128x128"},
+        {
+            "Description": json.dumps(
+                {"directed": False, "nodes": [{"id": 0}], "links": [{"source": 0, "target": 1}]}
+            )
+        },
+        {"Description": json.dumps({"a": 0.1, "b": 2, "c": 1.5, "seed": 42, "steps": 1000})},
+        {"Comment": json.dumps({"prompt": "Name the color", "scale": 2, "steps": 5})},
+        {"Software": "Kanji Ideograms 2.0"},
+        {"Software": "Grok JPEG 2000 v10"},
     ],
 )
 def test_words_and_ordinary_programs_are_neither(texts: dict[str, str]) -> None:
     assert of_png(**texts) == (False, [])
+
+
+def test_a_job_number_alone_is_a_hint():
+    """Render farms and scanners have them, too."""
+    job = "Job ID: 0f1e2d3c-aaaa-bbbb-cccc-1234567890ab"
+    assert of_png(Comment=f"{job}, page 3") == (False, [])
+    declared, evidence = of_png(Comment=f"Rendered overnight. {job}")
+    assert not declared
+    assert evidence[0].startswith("hint: ")
+
+
+@pytest.mark.parametrize("value", ["None", "n/a", "-", " No. ", "无"])
+def test_no_system_is_no_system(value: str) -> None:
+    assert of_xmp(f"<Iptc4xmpExt:AISystemUsed>{value}</Iptc4xmpExt:AISystemUsed>") == (False, [])
+    assert of_xmp("<Iptc4xmpExt:AISystemUsed>DALL-E 3</Iptc4xmpExt:AISystemUsed>")[0]
+
+
+def test_settings_in_captions_of_xmp_and_exif_by_the_code_of_flux() -> None:
+    assert of_xmp(f"<tiff:ImageDescription>{A1111}</tiff:ImageDescription>")[0]
+    for task in ("txt2img", "img2img"):
+        assert of_exif({0x0131: f"AI generated;{task};flux"})[0]
+    assert of_exif({0x010F: "Black Forest Labs"})[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["Красная площадь", "서울의 밤", "Αθήνα", "القاهرة", "กรุงเทพ", "東京タワー", "Łódź", "Tokyo"]
+)
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_wide_text_is_read_in_the_order_it_was_written_in(text: str, order: str) -> None:
+    raw = text.encode(f"utf-16-{order}")
+    assert decode_utf16(raw, "<" if order == "le" else ">") == text
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ class CborError(ValueError):
 def read_cbor(data: bytes) -> Any:
     """The first data item of `data`: int, float, bool, None, str, bytes, list or dict.
 
-    Keys of maps become strings; tags are dropped and their content kept; undefined is None.
+    Keys of maps become strings, and are no containers; tags are dropped and their content kept; undefined is None.
 
     Raises:
         CborError: malformed, too deep, or too many items.
@@ -29,6 +29,12 @@ def read_cbor(data: bytes) -> Any:
     if value is _BREAK:
         raise CborError("break outside of an indefinite-length item")
     return value
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, dict | list):  # written out, a key within a key within a key grows without bounds
+        raise CborError("a map or list as key of a map")
+    return str(key)
 
 
 class _Reader:
@@ -78,7 +84,7 @@ class _Reader:
         if major == 4:
             return list(self._sequence(argument, depth + 1))
         pairs = self._sequence(None if argument is None else 2 * argument, depth + 1)
-        return {str(key): value for key, value in zip(pairs, pairs, strict=False)}
+        return {_key(key): value for key, value in zip(pairs, pairs, strict=False)}
 
     def _value(self, depth: int) -> Any:
         value = self.item(depth)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from .c2pa import Manifest, read_manifests
 from .facts import Facts
 from .generators import DECLARING_SOURCE_TYPES, HINTING_SOURCE_TYPES, names_generator, source_type_name
-from .iptc import CREDIT, PROGRAM
-from .prompts import aigc_label, has_job_id, is_comfy_graph, is_invoke_line, settings_found
+from .iptc import CAPTION, CREDIT, PROGRAM
+from .prompts import aigc_label, has_flags, has_job_id, is_comfy_graph, is_invoke_line, settings_found
 from .text import clean_line, decode_text
 
 _MAX_EVIDENCE = 20
@@ -21,6 +21,9 @@ _MAX_CHARS = 300
 
 #: GB 45438-2025: the service says it is (1), its user says so (2), a platform suspects it (3).
 _LABELS = {"1": True, "2": True, "3": False}
+
+#: What people write where there is nothing to write.
+_NOTHING = frozenset({"", "-", "--", "no", "none", "n/a", "na", "not applicable", "false", "0", "无", "没有"})
 
 _CREDITS = frozenset({"made with google ai", "edited with google ai"})
 
@@ -79,7 +82,7 @@ def _from_xmp(facts: Facts) -> Evidence:
         yield from _from_source_type(value, "iptc digitalSourceType")
     for local in ("AISystemUsed", "AIPromptInformation"):
         for value in xmp.all(f"Iptc4xmpExt:{local}"):
-            if value.strip():
+            if value.strip().lower().rstrip(".") not in _NOTHING:
                 yield True, f"iptc {local}: {value[:100]}"
     for name in ("xmp:CreatorTool", "tiff:Software", "photoshop:Source"):
         for value in xmp.all(name):
@@ -87,7 +90,7 @@ def _from_xmp(facts: Facts) -> Evidence:
                 yield name != "photoshop:Source", f"xmp {name}: {value}"
     for value in xmp.all("photoshop:Credit"):
         yield from _from_credit(value, "xmp photoshop:Credit")
-    for name in ("exif:UserComment", "dc:description"):
+    for name in ("exif:UserComment", "dc:description", "tiff:ImageDescription"):
         for value in xmp.all(name):
             yield from _from_settings(value, f"xmp {name}")
     for value in xmp.all("dc:creator"):
@@ -136,8 +139,9 @@ def _from_texts(facts: Facts) -> Evidence:
 
 def _from_exif(facts: Facts) -> Evidence:
     exif = facts.exif
-    if names_generator(exif.software):
-        yield True, f"exif software: {exif.software}"
+    for name, value in (("software", exif.software), ("Make", exif.make)):
+        if names_generator(value):
+            yield True, f"exif {name}: {value}"
     fields = {"UserComment": exif.user_comment, "ImageDescription": exif.description}
     fields |= {"Make": exif.make, "Model": exif.model, "XPTitle": exif.title, "XPSubject": exif.subject}
     for name, text in fields.items():
@@ -162,6 +166,8 @@ def _from_iptc(facts: Facts) -> Evidence:
             yield True, f"iptc originating program: {value}"
     for value in facts.iptc.all(CREDIT):
         yield from _from_credit(value, "iptc credit")
+    for value in facts.iptc.all(CAPTION):
+        yield from _from_settings(value, "iptc caption")
 
 
 def _from_comments(facts: Facts) -> Evidence:
@@ -177,7 +183,8 @@ def _from_settings(text: str, where: str) -> Evidence:
     if settings:
         yield True, f"{where} ({settings})"
     elif has_job_id(text):
-        yield True, f"{where} (Midjourney job)"
+        known = has_flags(text)
+        yield known, f"{where} ({'Midjourney job' if known else 'a job number, as Midjourney writes it'})"
     elif is_comfy_graph(text):
         yield True, f"{where} (ComfyUI graph)"
     elif '"AIGC"' in text[:1000] or '"ContentProducer"' in text[:1000]:

@@ -26,8 +26,8 @@ _NAMES = (
     r"nano[- ]banana",
     r"imagine with meta",
     r"meta ai\b",
-    r"grok\b",
-    r"ideogram",
+    r"grok\b(?! ?jpeg)",  # a JPEG 2000 library has the name, too
+    r"ideogram(?!s|m)",
     r"leonardo\.? ?ai\b",
     r"recraft",
     r"krea\.ai",
@@ -39,6 +39,7 @@ _NAMES = (
     r"stability[. ]?ai",
     r"dreamstudio",
     r"black ?forest ?labs",
+    r"ai generated;",  # as the code of FLUX and what follows it have it
     r"novelai",
     r"tensor\.?art",
     r"seaart",

@@ -12,6 +12,11 @@ _UNWANTED = re.compile(
 )
 _LINE_ENDS = re.compile("\r\n?|[\u2028\u2029\x85]")
 _SPACES = re.compile(r"\s+")
+#: Blocks of the scripts in wide use, Latin to Thai, kana, ideographs, Hangul, and the punctuation among them.
+_COMMON = re.compile(
+    "[\u0000-\u06ff\u0900-\u0eff\u10a0-\u10ff\u1e00-\u206f\u20a0-\u20bf\u3000-\u3003\u3005-\u30ff\u4e00-\u9fff"
+    "\uac00-\ud7a3\uff00-\uffef]"
+)
 
 # GB 2312 ideographs (rows 16..87), and its rows of punctuation, letters and digits (1..9).
 _GB2312_TEXT = re.compile(rb"(?:[\x00-\x7f]|[\xb0-\xf7][\xa1-\xfe]|[\xa1-\xa9][\xa1-\xfe])*+")
@@ -46,8 +51,8 @@ def decode_text(raw: bytes) -> str:
 def decode_utf16(raw: bytes, order: str) -> str:
     """UTF-16 text up to its first NUL; `order` ("<" or ">") is believed only as far as the bytes agree.
 
-    Writers often use the other byte order than their file's: Latin letters and ideographs in the
-    wrong order come out as characters of rare blocks, so the reading with more common ones wins.
+    Writers often use the other byte order than their file's: letters and ideographs in the wrong order come out as
+    characters of rare blocks, so the reading with more common ones wins.
     """
     raw = raw[: _MAX_ENCODED_BYTES & ~1]
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -63,7 +68,7 @@ def decode_utf16(raw: bytes, order: str) -> str:
 
 def _common_share(text: str) -> float:
     head = text[:256]
-    common = sum(c < "\u0100" or "\u4e00" <= c < "\u9fff" or "\u3000" <= c < "\u3100" for c in head)
+    common = sum(_COMMON.match(c) is not None for c in head)
     # Latin letters decide over ideographs: one ASCII text in the wrong order may look Chinese.
     latin = sum(c < "\u0080" for c in head)
     return (common + latin) / len(head) if head else 0.0
