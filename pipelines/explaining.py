@@ -15,6 +15,7 @@ from zcurate.curation.store import SAMPLES
 from zcurate.curation.store.lineage import BOOKKEEPING
 
 from .decisions import is_decision, rule_sets
+from .statuses import all_ok, statuses_of
 from .view import View, open_view
 
 #: Families in the order they are printed.
@@ -125,7 +126,10 @@ def _rules(view: View, shard: str, row: int) -> list[dict[str, Any]]:
         if not all(g == SAMPLES or view.has(g) for g in read):
             continue
         if shard in view.selection.bases:
-            values = view.table(shard, list(rules.columns)).slice(row, 1).to_pylist()[0]
+            here = view.table(shard, [*rules.columns, *statuses_of(rules.columns)]).slice(row, 1)
+            if not all_ok(here, rules.columns)[0]:
+                continue  # the stage of these rules has nothing to decide on
+            values = here.select([*rules.columns]).to_pylist()[0]
             out += [{"group": group, **plain(asdict(e))} for e in explain(values, rules, schema)]
     return out
 

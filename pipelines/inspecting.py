@@ -20,6 +20,7 @@ from zcurate.curation.store.maintenance import GroupDiff, diff, errors, garbage
 from .explaining import plain
 from .planned import plan_stages
 from .runlog import all_records, latest_record, parse_recipe
+from .statuses import all_ok, statuses_of
 from .view import View, open_view
 
 
@@ -101,13 +102,13 @@ def whatif_of(
         raise DatasetError(f"{', '.join(missing)}: not computed yet; run 'zcurate build' with the recipe")
 
     def batches() -> Iterator[pa.Table]:
-        for _, table in _live_tables(view, columns):
+        for _, table in _live_tables(view, [*columns, *statuses_of(read)]):
             if source is not None:
                 given = table.column("samples.source").to_pylist()
                 table = table.filter(pa.array([fnmatchcase(n or "", source) for n in given], pa.bool_()))
             yield table
 
-    found = whatif(batches(), condition, n_examples)
+    found = whatif(batches(), condition, n_examples, lambda table: all_ok(table, read))
     by_id = {e.sample_id: e for e in found.examples}
     places = _places(view, set(by_id), read)
     examples = [

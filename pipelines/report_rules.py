@@ -14,6 +14,7 @@ from zcurate.curation.filters.syntax import Column, unparse
 
 from .decisions import rule_sets
 from .report.data import Threshold
+from .statuses import all_ok, statuses_of
 from .view import View
 
 
@@ -78,7 +79,7 @@ class _Part:
     def add(self, table: pa.Table, sources: np.ndarray) -> None:
         names = set(sources.tolist())
         mine = [n for n in names if self.rules.choice(self.rule, n)[1] == self.signal.source]
-        inside = np.isin(sources, mine)
+        inside = np.isin(sources, mine) & all_ok(table, self.whole.columns)
         others = inside.copy()
         for c in self.whole.conjuncts():
             if c.text != self.part.text:
@@ -111,7 +112,8 @@ class RuleSignals:
     @property
     def columns(self) -> list[str]:
         """Qualified columns that `add` needs."""
-        return sorted({c for p in self._parts for c in (*p.whole.columns, p.rules.source_column)})
+        read = {c for p in self._parts for c in (*p.whole.columns, p.rules.source_column)}
+        return sorted({*read, *statuses_of(read)})
 
     def add(self, table: pa.Table) -> None:
         """Evaluate on the next rows."""

@@ -30,6 +30,7 @@ from .report.data import (
 )
 from .report_numbers import gather
 from .runlog import latest_record
+from .search_rows import NSFW_FROM
 from .view import View, open_view
 
 _SHOWN_GROUPS, _SHOWN_MEMBERS, _SHOWN_CAPTIONS, _SHOWN_BORDER, _SHOWN_CONCEPTS = 12, 5, 12, 5, 24
@@ -175,6 +176,7 @@ def _card(row: dict[str, Any], samples: dict[bytes, Sample]) -> CaptionCard:
 def _samples(view: View, ids: set[bytes]) -> dict[bytes, Sample]:
     columns = ["samples.source", "samples.key", "samples.text"]
     columns += ["thumbs.thumb"] if view.plan.path("thumbs") else []
+    columns += ["scores.nsfw"] if view.has("scores") and "nsfw" in view.schema("scores").names else []
     found = {}
     for _, table in view.tables(columns):
         at = np.flatnonzero([i in ids for i in table.column("sample_id").to_pylist()])
@@ -184,6 +186,7 @@ def _samples(view: View, ids: set[bytes]) -> dict[bytes, Sample]:
                 row.get("thumbs.thumb"),
                 f"{row['samples.source']}/{row['samples.key']}",
                 row["samples.text"] or "",
+                (row.get("scores.nsfw") or 0) >= NSFW_FROM,
             )
     return found
 

@@ -3,9 +3,13 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from .captioner.server import VlmServer
 
+# No test is timed: a first call may load compiled loops, and the machine may be busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 # Test processes side by side would have twice as many threads as there are cores, which wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -209,6 +209,8 @@ def _membership(node: Operation, table: pa.Table | None) -> pa.Array | pa.Chunke
     options = pa.array([a.value for a in node.args[1:] if isinstance(a, Literal)])
     if pa.types.is_large_string(value.type):
         value = value.cast(pa.string())
+    elif pa.types.is_floating(value.type):
+        value = pc.add(value, 0.0)  # 0 for -0, which `is_in` tells apart
     found = pc.is_in(value, value_set=options)
     found = pc.if_else(pc.is_valid(value), found, pa.scalar(None, pa.bool_()))
     return pc.invert(found) if node.op == "not in" else found

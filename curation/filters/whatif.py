@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -146,7 +146,12 @@ class _Matching:
         return tuple(Example(i, None, True) for i in self.ids)
 
 
-def whatif(batches: Iterable[pa.Table], condition: str | Expression, n_examples: int = 12) -> WhatIf:
+def whatif(
+    batches: Iterable[pa.Table],
+    condition: str | Expression,
+    n_examples: int = 12,
+    known: Callable[[pa.Table], np.ndarray] | None = None,
+) -> WhatIf:
     """Try a condition on data, one batch at a time.
 
     Args:
@@ -154,6 +159,8 @@ def whatif(batches: Iterable[pa.Table], condition: str | Expression, n_examples:
             `sample_id` and a source column where present, all of one schema.
         condition: as `drop_if` of a rule, or already compiled for the schema.
         n_examples: how many borderline samples, at most.
+        known: which rows the condition can be asked about, bool [n]; of others, such as unreadable files, the answer is
+            null, whatever the condition. Default: all.
 
     Raises:
         ConfigError: the condition is wrong for the schema, or there are no batches to check it against.
@@ -174,6 +181,8 @@ def whatif(batches: Iterable[pa.Table], condition: str | Expression, n_examples:
                 "source", table.schema
             )
         verdict = expression.evaluate(table)
+        if known is not None:
+            verdict = pc.if_else(pa.array(known(table)), verdict, pa.scalar(None, pa.bool_()))
         null = pc.is_null(verdict).to_numpy(zero_copy_only=False)
         matched = pc.fill_null(verdict, False).to_numpy(zero_copy_only=False)
         _count(counts, matched, null)

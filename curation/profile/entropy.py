@@ -15,7 +15,7 @@ def reencode_bytes_per_px(rgb: np.ndarray) -> float:
         rgb: uint8 [h, w, 3], at the fixed working size, so that pictures of all sizes compare.
 
     Returns:
-        > 0; about 0.02 for a flat picture, 0.1 to 0.4 for photographs, above 1 for noise. The 623 bytes
+        > 0; about 0.02 for a flat picture, 0.1 to 0.4 for photographs, 0.5 and more for noise. The 623 bytes
         of JPEG headers are not counted.
 
     Source: transient JPEG re-encoding as a proxy of information, Z-Image report, section 2.

@@ -29,14 +29,16 @@ _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 
 
-def _scaled(table: np.ndarray, quality: int) -> np.ndarray:
-    """The Annex K table as libjpeg scales it for a quality of 1..100 (`jpeg_set_quality`), up to 255."""
+def _scaled(table: np.ndarray, quality: int, most: int) -> np.ndarray:
+    """The Annex K table as libjpeg scales it for a quality of 1..100 (`jpeg_set_quality`)."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((table * scale + 50) // 100, 1, 255)
+    return np.clip((table * scale + 50) // 100, 1, most)
 
 
 # [100, 64], row k for quality k + 1; and the mean log divisor, which falls as quality rises.
-_TABLES = np.stack([_scaled(_LUMINANCE, q) for q in range(1, 101)])
+_TABLES = np.stack([_scaled(_LUMINANCE, q, 255) for q in range(1, 101)])
+#: As of `force_baseline=FALSE`, which takes divisors of more than 8 bits.
+_DEEP_TABLES = np.stack([_scaled(_LUMINANCE, q, 32767) for q in range(1, 101)])
 _LEVELS = np.log(_TABLES).mean(axis=1)
 
 
@@ -63,9 +65,10 @@ def _quality(table: tuple[int, ...]) -> float | None:
     values[_ZIGZAG] = table
     if values.min() < 1:
         return None
-    exact = np.flatnonzero((values == _TABLES).all(axis=1))
-    if len(exact):
-        return float(exact[0] + 1)
+    for tables in (_TABLES, _DEEP_TABLES):
+        exact = np.flatnonzero((values == tables).all(axis=1))
+        if len(exact):
+            return float(exact[0] + 1)
     return float(np.interp(np.log(values).mean(), _LEVELS[::-1], np.arange(100, 0, -1)))
 
 

@@ -86,5 +86,7 @@ def _may_be_openai_clip(encoder: str) -> bool:
     prefix, _, source = encoder.partition(":")
     if prefix != "openclip":
         return False
+    if source.startswith("hf-hub:"):
+        return source.startswith("hf-hub:openai/")
     tag = re.fullmatch(r"[\w.-]+/([\w.-]+)", source)
     return tag is None or tag.group(1) == "openai" or Path(source).is_dir()

@@ -225,10 +225,11 @@ def _own_metadata(header: Mapping[str, Any]) -> dict[str, Any] | None:
             and about["kind"] in ("regression", "logistic")
             and about["activation"] in _ACTIVATIONS
             and isinstance(about["encoder"], str | None)
+            and isinstance(about["dim"], int)
             and np.isfinite([low, high]).all()
             and low < high
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as e:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as e:
         raise HeadError(f"its metadata cannot be read: {type(e).__name__}: {e}") from e
     if not fine:
         raise HeadError(f"its metadata is not of a head this version reads: {text[:200]}")

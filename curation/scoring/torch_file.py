@@ -24,6 +24,8 @@ _MAGIC, _STREAM_VERSION = 0x1950A86A20F9469CFC6C, 1001
 _MAX_OPERATIONS = 100_000
 _MAX_ENTRIES = 1_000
 _MAX_DIMS = 8
+#: Bytes of tensors per byte of file at most: half precision is doubled, some tensors share theirs.
+_MOST_GROWTH = 16
 
 _STORAGES = {
     "torch FloatStorage": "<f4",
@@ -75,9 +77,19 @@ def read_state_dict(data: bytes) -> dict[str, np.ndarray]:
             value = value["state_dict"]
         if not isinstance(value, dict) or not value:
             raise HeadError("holds no dict of tensors; save model.state_dict()")
+        _check_size(value, len(data))
         return {name: _array(tensor, storage_bytes) for name, tensor in value.items()}
+    except (RecursionError, MemoryError) as e:
+        raise HeadError(f"nested too deeply, or too large ({type(e).__name__}); refused") from e
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as e:
-        raise HeadError(f"damaged, or not a file of torch.save ({type(e).__name__}: {e})") from e
+        raise HeadError(f"damaged, or not a file of torch.save ({type(e).__name__}: {str(e)[:200]})") from e
+
+
+def _check_size(tensors: dict[str, Any], file_bytes: int) -> None:
+    """Many tensors may share one storage, and each is copied."""
+    total = sum(math.prod(t.shape) * 4 for t in tensors.values() if isinstance(t, _Tensor))
+    if total > _MOST_GROWTH * file_bytes:
+        raise HeadError(f"{total:,} bytes of tensors in a file of {file_bytes:,}; refused")
 
 
 def _read_zip(data: bytes) -> tuple[Any, Callable[[_Storage], bytes]]:
@@ -122,8 +134,8 @@ def _read_stream(data: bytes) -> tuple[Any, Callable[[_Storage], bytes]]:
     found = {}
     for key in _run(stream):
         count = int.from_bytes(stream.read(8), "little")
-        if key not in sizes or count * sizes[key] > len(data):
-            raise HeadError(f"damaged: storage {str(key)[:40]!r}")
+        if not isinstance(key, str) or key not in sizes or count * sizes[key] > len(data):
+            raise HeadError(f"damaged: storage {_named(key)}")
         found[key] = stream.read(count * sizes[key])
     return value, lambda s: found[s.key]
 
@@ -223,6 +235,13 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 }
 
 
+def _named(value: Any) -> str:
+    """What to call a value in an error. Containers are not written out: within each other they grow without bounds."""
+    if isinstance(value, _Global):
+        return value.name[:80]
+    return repr(value[:40]) if isinstance(value, str) else type(value).__name__
+
+
 def _set_items(target: Any, items: list[Any]) -> None:
     if not isinstance(target, dict) or not all(isinstance(k, str) for k in items[::2]):
         raise HeadError("holds more than a dict of tensors; save model.state_dict()")
@@ -238,7 +257,7 @@ def _global(name: str) -> _Global:
 def _storage(value: Any) -> _Storage:
     tag, kind, key, _, count, *_ = value
     if tag != "storage" or kind.name not in _STORAGES or not isinstance(key, str) or not count >= 0:
-        raise HeadError(f"a storage of unknown kind {str(kind)[:80]}")
+        raise HeadError(f"a storage of unknown kind {_named(kind)}")
     return _Storage(_STORAGES[kind.name], key, int(count))
 
 
@@ -250,4 +269,4 @@ def _call(function: Any, arguments: tuple) -> Any:
     if function == _Global(_TENSOR) and isinstance(arguments[0], _Storage):
         storage, offset, shape, strides, *_ = arguments
         return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
-    raise HeadError(f"holds more than tensors (a call of {str(function)[:80]}); refused")
+    raise HeadError(f"holds more than tensors (a call of {_named(function)}); refused")

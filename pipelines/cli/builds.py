@@ -64,7 +64,7 @@ def build(
         address=address,
         max_workers=workers,
         limit=limit_of(limit, sample),
-        max_quarantined=share(max_quarantined),
+        max_quarantined=share(max_quarantined, "--max-quarantined"),
         as_json=as_json,
     )
     outcome = run_build(load_recipe(recipe, set_ or []), options, " ".join(["zcurate", *sys.argv[1:]]))

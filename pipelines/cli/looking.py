@@ -79,7 +79,7 @@ def whatif(
     source: Annotated[
         str | None, typer.Option("--source", metavar="GLOB", help="Only sources whose name matches.")
     ] = None,
-    examples: Annotated[int, typer.Option(help="Samples nearest to the threshold to show.")] = 12,
+    examples: Annotated[int, typer.Option(min=0, help="Samples nearest to the threshold to show.")] = 12,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with the thumbnails of these samples.")
     ] = None,

@@ -32,12 +32,12 @@ MaxQuarantined = Annotated[
 ]
 
 
-def share(text: str) -> float:
-    """`1%` or `0.01` as a fraction. Raises ConfigError."""
+def share(text: str, option: str) -> float:
+    """`1%` or `0.01` as a fraction. Raises ConfigError, which names the option."""
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(%?)\s*", text)
     value = float(match.group(1)) / (100 if match.group(2) else 1) if match else -1.0
     if not 0 <= value <= 1:
-        raise ConfigError(f"--max-quarantined {text!r}: write a share such as 1% or 0.01")
+        raise ConfigError(f"{option} {text!r}: write a share such as 1% or 0.01")
     return value
 
 
@@ -46,7 +46,7 @@ def limit_of(rows: int | None, sample: str | None) -> Limit:
     if rows is not None and sample is not None:
         raise ConfigError("--limit and --sample exclude each other")
     if sample is not None:
-        fraction = share(sample)
+        fraction = share(sample, "--sample")
         if fraction == 0:
             raise ConfigError("--sample must be above 0")
         return Limit(fraction=fraction)

@@ -10,10 +10,8 @@ from typing import Annotated
 
 import typer
 
-from zcurate.curation.errors import ConfigError
-
 from .looking import DatasetArg
-from .options import AsJson
+from .options import AsJson, share
 
 _Log = Annotated[
     Path | None,
@@ -99,8 +97,8 @@ def review(
         what=what,
         rule=accept,
         routing=Routing(
-            pass_share=_share(pass_share, "--pass-share"),
-            second_share=_share(second_share, "--second-share"),
+            pass_share=share(pass_share, "--pass-share"),
+            second_share=share(second_share, "--second-share"),
             rare_below=rare,
             lettering_below=lettering or None,
             without_ai=not wait_for_ai,
@@ -218,7 +216,7 @@ def review_export(
     if form == "conversations":
         from ..conversations import ConversationOptions, weights_of
 
-        options = ConversationOptions(family, _share(held_out, "--held-out"), seed, weights_of(weight or ()))
+        options = ConversationOptions(family, share(held_out, "--held-out"), seed, weights_of(weight or ()))
     for name, rows in export(dataset, log, form, out, picture_prefix, options).items():
         print(f"{rows:>8,}  {out / name}")
     if options is not None:
@@ -303,15 +301,3 @@ def _me() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return ""
-
-
-def _share(text: str, option: str) -> float:
-    """`5%` or `0.05`. Raises ConfigError."""
-    number = text.strip().removesuffix("%")
-    try:
-        value = float(number) / (100 if text.strip().endswith("%") else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise ConfigError(f"{option} {text!r}: write a share such as 5% or 0.05")
-    return value

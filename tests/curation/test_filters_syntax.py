@@ -163,3 +163,14 @@ def test_columns():
         "profile.width_px",
     )
     assert columns_of("aspect > 3") == ("aspect",)
+
+
+def test_zero_of_either_sign_is_zero_in_a_list():
+    table = pa.table({"x": [0.0, -0.0, 1.0]})
+    for condition in ("x in (0)", "-x in (0)", "x / -1 in (0)"):
+        assert compile_expression(condition, table.schema).evaluate(table).to_pylist() == [True, True, False]
+    assert compile_expression("-x not in (0)", table.schema).evaluate(table).to_pylist() == [
+        False,
+        False,
+        True,
+    ]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from zcurate.curation.profile.blockiness import blockiness
-from zcurate.curation.profile.jpeg_quality import jpeg_quality
+from zcurate.curation.profile.jpeg_quality import _ZIGZAG, jpeg_quality
 from zcurate.curation.profile.measure import profile_image
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -148,3 +148,14 @@ def test_blockiness_survives_cropping_and_flat_pictures():
     assert blockiness(np.zeros((5, 900), np.uint8)) == 0
     noise = np.random.default_rng(0).integers(0, 256, (512, 512)).astype(np.uint8)
     assert blockiness(noise) < 0.02
+
+
+@pytest.mark.parametrize("quality", [1, 5, 10, 15, 23, 24, 60])
+def test_divisors_of_more_than_eight_bits(quality):
+    """As libjpeg writes them where it is not told to keep to the baseline."""
+    with Image.open(io.BytesIO(ENCODERS["pillow"](50))) as image:
+        annex_k = np.array(image.quantization[0])
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    values = np.clip((annex_k * scale + 50) // 100, 1, 32767)
+    zigzag = values[_ZIGZAG]
+    assert jpeg_quality(tables(zigzag.tolist(), wide=True)) == quality

@@ -189,3 +189,24 @@ def test_real_photographs_and_collages_of_them():
         for k, (grid, gutter_px) in enumerate(itertools.product([(2, 2), (3, 3)], [0, 6, 16] * 4))
     ]
     assert np.mean(np.array(made) >= 0.5) > 0.8
+
+
+@pytest.mark.parametrize(("height", "width", "bars"), [(2985, 4007, 40), (3517, 2709, 33), (1283, 1811, 21)])
+def test_bars_of_large_pictures_are_found_on_every_side(height, width, bars):
+    """Shrinking by halves drops odd rows and columns at the end, by which the last bars are off."""
+    rgb = np.random.default_rng(5).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
+    rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_CUBIC)
+    rgb[:bars] = rgb[-bars:] = rgb[:, :bars] = rgb[:, -bars:] = 20
+    values = profile_image(simplejpeg.encode_jpeg(rgb, quality=95, colorsubsampling="444"))
+    assert [values[f"frame_{side}_px"] for side in ("top", "right", "bottom", "left")] == pytest.approx(
+        [bars] * 4, abs=1
+    )
+
+
+@pytest.mark.parametrize("bars", [21, 29, 37, 58])
+def test_bars_off_the_grid_of_a_jpeg_are_found(bars):
+    rgb = photo(5, 480, 854)
+    rgb[:bars] = rgb[-bars:] = 0
+    values = profile_image(simplejpeg.encode_jpeg(rgb, quality=75, colorsubsampling="420"))
+    assert min(values["frame_top_px"], values["frame_bottom_px"]) >= bars - 8
+    assert (values["frame_left_px"], values["frame_right_px"]) == (0, 0)

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import resource
+import struct
 import zipfile
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zcurate.curation.scoring.errors import HeadError, VectorError
-from zcurate.curation.scoring.head import HeadInfo, check_fit
+from zcurate.curation.scoring.head import HeadInfo, _may_be_openai_clip, check_fit
 from zcurate.curation.scoring.linear import LinearHead, write_head
 from zcurate.curation.scoring.torch_file import read_state_dict
 
@@ -321,3 +323,49 @@ def test_heads_are_tied_to_their_encoder(tmp_path, small):
     check_fit(LinearHead(str(own)), "a", "a:1", 12)
     with pytest.raises(HeadError, match="trained with a:1"):
         check_fit(LinearHead(str(own)), "b", "b:1", 12)
+
+
+def pickled(body: bytes) -> bytes:
+    """A zip archive as torch writes it, with this program."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + body + b".")
+        archive.writestr("archive/data/0", bytes(4 * 50_000))
+    return file.getvalue()
+
+
+def one_storage_many_names(count: int) -> bytes:
+    def text(value: str) -> bytes:
+        return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+    size = b"J" + struct.pack("<i", 50_000)
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + size + b"tQ"
+    arguments = b"(" + storage + b"K\x00" + size + b"\x85K\x01\x85tq\x01"
+    first = text("k0") + b"ctorch._utils\n_rebuild_tensor_v2\nq\x00" + arguments + b"R"
+    others = b"".join(text(f"k{i}") + b"h\x00h\x01R" for i in range(1, count))
+    return pickled(b"}(" + first + others + b"u")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pickled(
+            b"K\x01" + b"2\x86" * 60 + b"K\x01\x85R"
+        ),  # a call of pairs of pairs: written out, 2^60 numbers
+        pickled(b"K\x01" + b"\x85" * 95_000 + b"K\x01\x85R"),
+        pickled(b"(K\x01" + b"2\x86" * 60 + b"K\x01K\x01K\x01K\x01tQ"),
+        one_storage_many_names(6_000),
+    ],
+    ids=["shared", "deep", "storage", "many names"],
+)
+def test_small_files_cost_little_whatever_they_hold(tmp_path, data):
+    (tmp_path / "head.pth").write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    with pytest.raises(HeadError, match=r"head\.pth"):
+        LinearHead(str(tmp_path / "head.pth")).load()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 5
+
+
+def test_hub_encoders_are_openai_s_by_their_owner():
+    assert _may_be_openai_clip("openclip:hf-hub:openai/clip-vit-large-patch14")
+    assert not _may_be_openai_clip("openclip:hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K")

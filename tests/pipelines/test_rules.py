@@ -374,3 +374,20 @@ def test_sources_with_hostile_values_stay_text(tmp_path, scores_module):
     page = (tmp_path / "ds" / "report.html").read_text()
     assert HOSTILE not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_a_file_that_could_not_be_read_fires_no_rule(tmp_path):
+    """Its columns are all null, and `is null` holds of them; but filter never decided on it."""
+    fill(tmp_path / "in")
+    rules = {"no_quality": {"drop_if": "jpeg_quality is null"}}
+    run(recipe(tmp_path / "in", tmp_path / "ds", {"profile": {}, "filter": {"rules": rules}}))
+    view = open_view(str(tmp_path / "ds"))
+    columns = ["profile._status", "decisions/filter.reasons"]
+    rows = [r for _, t in view.tables(columns) for r in t.to_pylist() if r["live"]]
+    unread = [r for r in rows if r["profile._status"] != "ok"]
+    dropped = sum(bool(r["decisions/filter.reasons"]) for r in rows)
+    assert unread
+    found = whatif_of(str(tmp_path / "ds"), "jpeg_quality is null", 20)
+    assert (found["matched"], found["null"], found["total"]) == (dropped, len(unread), len(rows))
+    assert [r.dropped_rows for r in report_data(view).rules] == [dropped]
+    assert explain_sample(str(tmp_path / "ds"), unread[0]["sample_id"])["rules"] == []
