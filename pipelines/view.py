@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.curation.errors import DatasetError
-from zcurate.curation.stage import OK
 from zcurate.curation.store import SAMPLES, Dataset, Limit, read_selection, read_sources
 from zcurate.curation.store.digest import json_digest
 from zcurate.curation.store.index import GroupIndex
@@ -21,6 +20,7 @@ from .decisions import is_decision
 from .planned import Plan, plan_stages
 from .recipe import Recipe
 from .runlog import recorded_limit, recorded_recipe
+from .statuses import all_ok
 
 
 @dataclass
@@ -119,8 +119,7 @@ class View:
             for name in table.column_names:
                 if name.startswith("keep:"):
                     mask &= table.column(name).to_numpy()
-            for n in need:
-                mask &= pc.fill_null(pc.equal(table.column(n), OK), False).to_numpy()
+            mask &= all_ok(table, need)
             yield shard, table.take(np.flatnonzero(mask))
 
     def find(self, sample_id: bytes) -> tuple[str, int] | None:

@@ -18,6 +18,8 @@ _LINE_SHARE, _LEVELS = 0.98, 10
 #: Next to a frame begins a picture: a line that differs over this share of its length within so many lines.
 #: What only sticks into a plain background (a tower into the sky) begins with less. JPEG blurs an edge over a block.
 _PICTURE_SHARE, _PICTURE_LINES = 0.4, 8
+#: The same in lines of the small copy.
+_SMALL_PICTURE_LINES = 5
 #: Points looked at per line, and which of them before any other.
 _LINE_POINTS, _PROBE_EVERY = 256, 16
 
@@ -133,7 +135,7 @@ def _bar(lines: np.ndarray, small: np.ndarray, axis: int, direction: int) -> int
     outer = slice(half) if direction > 0 else slice(-half, None)
     share = _plain_share(small[outer] if axis == 0 else small[:, outer], color, axis)[::direction]
     depth = int((share < _LINE_SHARE).argmax())
-    if share[depth] >= _LINE_SHARE or share[depth : depth + 5].min() > 1 - _PICTURE_SHARE:
+    if share[depth] >= _LINE_SHARE or share[depth : depth + _SMALL_PICTURE_LINES].min() > 1 - _PICTURE_SHARE:
         return 0
     scale = lines.shape[0] / small.shape[axis]
     start = max(0, int((depth - 1) * scale) - 1)

@@ -50,9 +50,8 @@ def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarra
     alpha = has_alpha(image)
     space = {"CMYK": "CMYK", "L": "L", "1": "L", "LA": "L", "La": "L"}.get(mode, "RGB")
     transform = profile_transform(icc, space) if icc else None
-    bitmap_of_ink = (
-        mode == "1" and image.format == "PSD"
-    )  # a bit that is set is black, which Pillow does not know
+    # a bit that is set is black in Photoshop's bitmaps, which Pillow does not know
+    bitmap_of_ink = mode == "1" and image.format == "PSD"
 
     def convert(strip: Image.Image) -> np.ndarray:
         opacity = None
