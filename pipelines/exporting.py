@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from zcurate.curation.active.review.overlay import corrected, read_corrections
 from zcurate.curation.errors import DatasetError
@@ -22,13 +20,12 @@ from zcurate.curation.export import (
     write_uids,
 )
 from zcurate.curation.export.rows import Intake
-from zcurate.curation.stage import OK
 from zcurate.curation.store import Dataset, Limit, read_sources
 from zcurate.curation.store.digest import json_digest
 
 from .caption_mix import ENHANCED, KINDS, columns_of, draw_kinds, has_kinds, texts_of
 from .context import StageContext
-from .decisions import RULE_STAGES, step_name
+from .funnel import funnel_of
 from .planned import Plan
 from .recipe import ExportConfig, Recipe, check_target
 from .view import View
@@ -163,37 +160,12 @@ def with_drawn_kind(tables: Iterable[pa.Table], config: ExportConfig) -> Iterato
 
 def export_facts(view: View) -> ExportFacts:
     """Provenance and the funnel, for the dataset card."""
-    funnel, reasons = funnel_of(view)
+    funnel = funnel_of(view)
     return ExportFacts(
         name=view.recipe.name,
         dataset_url=view.dataset.storage.url,
         recipe_hash=json_digest(view.recipe.model_dump(mode="json")),
         groups=dict(view.plan.paths),
-        funnel=funnel,
-        drop_reasons=reasons,
+        funnel=funnel.steps,
+        drop_reasons=funnel.reasons,
     )
-
-
-def funnel_of(view: View) -> tuple[tuple[tuple[str, int], ...], dict[str, int]]:
-    """((step, rows left), ...) from ingested to selected, and rows per drop reason."""
-    counts: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    columns = ["profile._status"] if view.plan.path("profile") else []
-    rules = [g for g in RULE_STAGES.values() if view.plan.path(g)]
-    columns += [f"{g}.reasons" for g in rules]
-    for shard, table in view.tables(columns):
-        mask = table.column("live").to_numpy().copy()
-        counts["ingested"] += int(mask.sum())
-        if columns[:1] == ["profile._status"]:
-            mask &= pc.fill_null(pc.equal(table.column("profile._status"), OK), False).to_numpy()
-            counts["readable"] += int(mask.sum())
-        for group in view.decisions:
-            if group in rules:
-                for names in table.column(f"{group}.reasons").take(np.flatnonzero(mask)).to_pylist():
-                    reasons.update(names or ())
-            mask &= table.column(f"keep:{group}").to_numpy()
-            counts[step_name(group)] += int(mask.sum())
-        if not view.decisions:  # which would have left out what people dropped
-            mask[list(view.selection.bases[shard].dropped)] = False
-            counts["not pruned"] += int(mask.sum())
-    return tuple(counts.items()), dict(reasons.most_common())

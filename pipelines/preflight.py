@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from zcurate.curation.store import Dataset, Limit, read_selection, read_sources
 from zcurate.curation.store.selection import ShardBase
 
 from .asking_cost import AskingCost
-from .build import check_names, source_info
+from .build import check_names, source_info, source_name
 from .chat_checks import check_chats
 from .planned import PlannedStage, plan_stages
 from .recipe import Recipe, check_target
@@ -112,6 +113,9 @@ def preflight(recipe: Recipe, limit: Limit) -> Preflight:
         report.rows = sum(_in_scope(b, selection.rows[s]) for s, b in selection.bases.items())
     elif not report.missing:
         report.rows = _listed(recipe, limit, report)
+    report.warnings += _idle_globs(
+        recipe, {*map(source_name, recipe.sources), *(read_sources(dataset) if dataset else ())}
+    )
     missing, warnings = check_chats(recipe)
     report.missing += missing
     report.warnings += warnings
@@ -124,6 +128,18 @@ def preflight(recipe: Recipe, limit: Limit) -> Preflight:
             f"disk: about {need / 1e9:.1f} GB needed, {report.free_bytes / 1e9:.1f} GB free"
         )
     return report
+
+
+def _idle_globs(recipe: Recipe, names: set[str]) -> list[str]:
+    """Settings for sources of which there are none: most likely slips."""
+    return [
+        f"stages.{stage}.sources.{glob}: no source has such a name; there {'is' if len(names) == 1 else 'are'} "
+        + (", ".join(sorted(names)) or "none")
+        for stage, settings in recipe.stages.items()
+        if isinstance(settings.get("sources"), dict)
+        for glob in settings["sources"]
+        if not any(fnmatchcase(name, str(glob)) for name in names)
+    ]
 
 
 def _in_scope(base: ShardBase, rows: int) -> int:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from zcurate.curation.errors import ConfigError
 
 from .caption_mix import check_mix
+from .strict_yaml import load_yaml
 
 _SECRET = re.compile(r"key|secret|token|passw|credential|sas", re.I)
 _PARAM = re.compile(r"\$\{(\w+)\}")
@@ -124,7 +125,7 @@ def load_recipe(path: str | Path, sets: Sequence[str] = ()) -> Recipe:
         file = bundled
     try:
         text = file.read_text(encoding="utf-8")
-        raw = yaml.safe_load(text)
+        raw = load_yaml(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
         raise ConfigError(f"{file}: not YAML: {e}") from e
     except OSError as e:
@@ -173,7 +174,7 @@ def _apply(raw: dict[str, Any], item: str, where: str) -> None:
         params[key] = text  # paths and names as they are: YAML would cut 'a #b' and read 2024 as a number
         return
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text)
     except (yaml.YAMLError, RecursionError) as e:
         raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from e
     if key in params:

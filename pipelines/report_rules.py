@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
 from zcurate.curation.filters import Rule, RuleSet
 from zcurate.curation.filters.expression import Comparison, Expression, as_array, evaluate
-from zcurate.curation.filters.syntax import Column, unparse
+from zcurate.curation.filters.syntax import Column, Node, Operation, unparse
 
 from .decisions import rule_sets
 from .report.data import Threshold
@@ -152,15 +152,15 @@ def _parts(rules: RuleSet, rule: Rule, whole: Expression, source: str | None) ->
         value = comparison.value
         signal = RuleSignal(
             rule=rule.name,
-            text=_short(whole.text),
-            label=_short(unparse(value)),
+            text=_short(whole.node),
+            label=_short(value),
             column=value.name if isinstance(value, Column) else None,
             threshold=Threshold(comparison.threshold, side, source, alone=len(conditions) == 1),
             source=source,
         )
         found.append(_Part(signal, rules, rule, whole, condition, comparison))
     if not found:
-        signal = RuleSignal(rule.name, _short(whole.text), source=source)
+        signal = RuleSignal(rule.name, _short(whole.node), source=source)
         found.append(_Part(signal, rules, rule, whole, whole, None))
     return found
 
@@ -169,6 +169,12 @@ def _true(expression: Expression, table: pa.Table) -> np.ndarray:
     return expression.evaluate(table).fill_null(False).to_numpy(zero_copy_only=False).astype(bool)
 
 
-def _short(text: str) -> str:
-    """Without the group names that go without saying on the page."""
-    return text.replace("profile.", "").replace("samples.", "")
+def _short(node: Node) -> str:
+    """A condition without the group names that go without saying on the page."""
+
+    def bare(node: Node) -> Node:
+        if isinstance(node, Column):
+            return replace(node, name=node.name.removeprefix("profile.").removeprefix("samples."))
+        return replace(node, args=tuple(map(bare, node.args))) if isinstance(node, Operation) else node
+
+    return unparse(bare(node))

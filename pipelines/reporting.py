@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .covering import plan_coverage
-from .exporting import funnel_of
+from .funnel import funnel_of
 from .inspecting import error_rows
 from .report import render_report
 from .report.data import (
@@ -50,9 +50,9 @@ def write_report(
 def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
     """Everything the page shows, gathered in two passes: numbers of all rows, then the few samples shown."""
     record = latest_record(view.dataset)
-    funnel, reasons = funnel_of(view)
+    funnel = funnel_of(view)
     exported = max((e["rows"] for e in record.exports), default=None) if record else None
-    steps = [FunnelStep(name, rows, _STEP_NOTES.get(name, "")) for name, rows in funnel]
+    steps = [FunnelStep(name, rows, _note(name, funnel.waiting)) for name, rows in funnel.steps]
     if exported is not None:
         steps.append(FunnelStep("exported", exported, "written to shards"))
     numbers = gather(view)
@@ -63,8 +63,8 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
     wanted |= {c["sample_id"] for c in captions}
     gallery = numbers.spread(_SHOWN_GALLERY)
     samples = _samples(view, wanted | set(gallery))
-    rows = funnel[0][1] if funnel else 0
-    left = funnel[-1][1] if funnel else 0
+    rows = funnel.steps[0][1] if funnel.steps else 0
+    left = funnel.steps[-1][1] if funnel.steps else 0
     facts = [("rows", f"{rows:,}")]
     if record:
         facts += [
@@ -81,7 +81,7 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
         summary=f"{rows:,} samples in, {left:,} selected for training.",
         facts=tuple(facts),
         funnel=tuple(steps),
-        drop_reasons=tuple(reasons.items()),
+        drop_reasons=tuple(funnel.reasons.items()),
         sources=numbers.source_lines,
         histograms=tuple(numbers.histograms()),
         rules=tuple(numbers.rule_samples(samples, _SHOWN_BORDER)),
@@ -103,6 +103,12 @@ _STEP_NOTES = {
     "unique": "one keeper per duplicate group",
     "sampled": "inside the rate and quota of its source",
 }
+
+
+def _note(step: str, waiting: Mapping[str, int]) -> str:
+    """What a step does, and how many rows it has not come to."""
+    left = f"{waiting[step]:,} not decided yet" if waiting.get(step) else ""
+    return "; ".join(filter(None, (_STEP_NOTES.get(step), left)))
 
 
 def _duplicate_groups(view: View) -> list[dict[str, Any]]:

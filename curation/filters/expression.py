@@ -224,8 +224,10 @@ def _within(node: Operation, table: pa.Table | None) -> pa.Array | pa.ChunkedArr
     if pa.types.is_list(value.type):
         lists = as_array(value, len(value), value.type)
         equal = pc.fill_null(pc.equal(lists.flatten(), pa.scalar(wanted.value, pa.string())), False)
+        # not `list_parent_indices`, which counts elements that may lie behind a null, where `flatten` does not
+        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
         hit = np.zeros(len(lists), bool)
-        hit[pc.list_parent_indices(lists).filter(equal).to_numpy(zero_copy_only=False)] = True
+        hit[np.repeat(np.arange(len(lists)), lengths)[equal.to_numpy(zero_copy_only=False)]] = True
         found = pc.if_else(pc.is_valid(lists), pa.array(hit), pa.scalar(None, pa.bool_()))
     else:
         found = pc.match_substring(value, str(wanted.value))

@@ -58,7 +58,7 @@ def aesthetic_score(
     profile: Mapping[str, float | None] | None = None,
     quality: Mapping[str, float | None] | None = None,
 ) -> float:
-    """1 (poor) .. 10 (good); around 4 to 7.5 for ordinary photographs; black and white costs about a point.
+    """1 (poor) .. 10 (good); around 4 to 7.5 for ordinary photographs; black and white costs one and a half to two points.
 
     Args:
         rgb: uint8 [h, w, 3] sRGB, e.g. the thumbnail.

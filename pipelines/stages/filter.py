@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from zcurate.curation.errors import ConfigError
 from zcurate.curation.filters import RuleSet, decide, parse_rules
 from zcurate.curation.stage import MapStage, Resources, RowMonitor, StageSpec, field_of
 
@@ -105,4 +106,22 @@ class FilterStage:
 
 def build(config: Config, ctx: StageContext) -> MapStage:
     """Check the rules and make the stage; a wrong rule raises ConfigError here, before any data."""
-    return FilterStage(parse_rules(config.rules, filter_schema(), config.sources))
+    try:
+        rules = parse_rules(config.rules, filter_schema(), config.sources)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{_belongs_elsewhere(config)}") from None
+    return FilterStage(rules)
+
+
+def _belongs_elsewhere(config: Config) -> str:
+    """A sentence to add where these rules would be right in a later stage."""
+    from .filter_scores import scores_schema
+    from .filter_tags import tags_schema
+
+    for stage, schema in (("filter_scores", scores_schema()), ("filter_tags", tags_schema(with_scores=True))):
+        try:
+            parse_rules(config.rules, schema, config.sources)
+        except ConfigError:
+            continue
+        return f"\nscores and tags are not known yet when `filter` runs: write such rules under `{stage}`"
+    return ""

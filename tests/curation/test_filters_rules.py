@@ -237,3 +237,17 @@ def test_whatif_of_a_compound_or_text_condition_shows_what_matches():
     assert whatif([TABLE], "200 > width_px").threshold == 200
     with pytest.raises(ConfigError, match="no rows"):
         whatif([], "width_px < 3")
+
+
+def test_elements_behind_a_null_are_none():
+    """A list column may keep values in the place of a null; they belong to no row."""
+    values = pa.array(["cat", "dog", "cat", "bird"])
+    lists = pa.ListArray.from_arrays(
+        pa.array([0, 1, 3, 4], pa.int32()), values, mask=pa.array([True, False, False])
+    )
+    table = pa.table({"tags": lists})
+    for word, expected in (("cat", [None, True, False]), ("bird", [None, False, True])):
+        found = compile_expression(f'"{word}" in tags', table.schema).evaluate(table)
+        assert found.to_pylist() == expected
+        found = compile_expression(f'"{word}" in lower(tags)', table.schema).evaluate(table)
+        assert found.to_pylist() == expected

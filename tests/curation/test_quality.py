@@ -29,8 +29,10 @@ from zcurate.curation.profile.quality.crops import (
     OVERVIEW_PX,
     TILE_PX,
     TILES,
+    large_enough,
     native_tiles,
     overview,
+    ranked_places,
 )
 from zcurate.curation.profile.quality.histograms import (
     BINS,
@@ -67,11 +69,16 @@ def scores(model, rgb: np.ndarray) -> dict[str, float]:
     return model.scores(rgb, shrink(rgb, 336))
 
 
+def tiles_of(rgb: np.ndarray) -> np.ndarray:
+    rgb = large_enough(rgb)
+    return native_tiles(rgb, ranked_places(rgb))
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 3))
 def test_tiles_come_from_the_picture(height, width, seed):
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    tiles = native_tiles(rgb)
+    tiles = tiles_of(rgb)
     assert tiles.shape == (TILES, TILE_PX, TILE_PX, 3)
     assert tiles.dtype == np.uint8
     if min(height, width) >= TILE_PX:
@@ -92,7 +99,7 @@ def test_tiles_run_from_plain_to_busy():
     rgb = np.full((512, 512, 3), 128, np.uint8)
     rng = np.random.default_rng(0)
     rgb[:, 256:] = rng.integers(60, 200, (512, 256, 3))
-    spread = native_tiles(rgb).astype(float).std(axis=(1, 2, 3))
+    spread = tiles_of(rgb).astype(float).std(axis=(1, 2, 3))
     assert spread[0] == 0
     assert spread[NATIVE_TILES - 1] > 30
 
@@ -103,7 +110,7 @@ def test_the_busiest_tiles_are_those_in_focus(photo):
     soft = cv2.GaussianBlur(rgb, (0, 0), 6)
     contrast = np.clip(128 + 2.0 * (soft.astype(np.float32) - 128), 20, 235).astype(np.uint8)
     contrast[128:320, 192:384] = rgb[128:320, 192:384]
-    best = native_tiles(contrast)[NATIVE_TILES - 1].astype(np.float32)
+    best = tiles_of(contrast)[NATIVE_TILES - 1].astype(np.float32)
     assert np.abs(np.diff(best, axis=1)).mean() > 3 * np.abs(np.diff(soft.astype(np.float32), axis=1)).mean()
 
 
@@ -129,7 +136,7 @@ def test_the_busiest_tiles_are_found_in_pictures_enlarged_by_copying_pixels(phot
     small = cv2.GaussianBlur(photo, (0, 0), 6)
     small[:96, :96] = photo[:96, :96]
     rgb = small.repeat(factor, axis=0).repeat(factor, axis=1)
-    best = native_tiles(rgb)[NATIVE_TILES - 1]
+    best = tiles_of(rgb)[NATIVE_TILES - 1]
     assert any(
         (rgb[y : y + 64, x : x + 64] == best).all()
         for y in range(0, 97 * factor, 8)
@@ -140,7 +147,7 @@ def test_the_busiest_tiles_are_found_in_pictures_enlarged_by_copying_pixels(phot
 def test_clipped_places_are_left_out_where_there_are_others():
     rgb = np.full((512, 512, 3), 255, np.uint8)
     rgb[:256, :256] = np.random.default_rng(0).integers(100, 140, (256, 256, 3))
-    assert (native_tiles(rgb).mean(axis=(1, 2, 3)) < 200).all()
+    assert (tiles_of(rgb).mean(axis=(1, 2, 3)) < 200).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2000), (64, 64), (63, 400), (1500, 70)])

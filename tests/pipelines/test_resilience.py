@@ -244,6 +244,26 @@ def test_recipe_mistakes_are_found_before_anything_is_made(change, message, tmp_
     assert not out.exists()
 
 
+def test_a_name_that_stands_twice_in_a_recipe_is_refused(tmp_path):
+    file = tmp_path / "r.yaml"
+    text = "name: r\ndataset: d\nstages:\n  filter:\n    rules:\n      dark: width_px < 9\n      {}: width_px < 3\n"
+    file.write_text(text.format("tiny"))
+    assert list(load_recipe(file).stages["filter"]["rules"]) == ["dark", "tiny"]
+    file.write_text(text.format("dark"))
+    with pytest.raises(ConfigError, match=r"(?s)'dark' stands here a second time.*line 7, column 7"):
+        load_recipe(file)
+
+
+def test_a_merged_mapping_may_be_overridden(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text(
+        "name: r\ndataset: d\nstages:\n  profile: &p {}\n  filter: {<<: *p, rules: {a: width_px < 9}}\n"
+    )
+    assert load_recipe(file).stages["filter"] == {"rules": {"a": "width_px < 9"}}
+    file.write_text("name: r\ndataset: d\nparams: &p {a: 1}\nstages:\n  own: {<<: *p, a: 2}\n")
+    assert load_recipe(file).stages["own"] == {"a": 2}
+
+
 @pytest.mark.parametrize(
     ("sets", "message"),
     [

@@ -2,19 +2,23 @@
 
 import io
 import json
+import re
 import shutil
 from collections import Counter
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from zcurate.curation.errors import ConfigError
+from zcurate.curation.store import Limit
 from zcurate.curation.store.overlay import add_decisions
 from zcurate.pipelines.build import BuildOptions, build
 from zcurate.pipelines.explaining import explain_sample, show
 from zcurate.pipelines.inspecting import whatif_of
 from zcurate.pipelines.planned import plan_stages
+from zcurate.pipelines.preflight import preflight
 from zcurate.pipelines.recipe import build_recipe
 from zcurate.pipelines.report import render_report
 from zcurate.pipelines.reporting import report_data
@@ -214,6 +218,55 @@ def test_the_report_has_a_line_per_source(built):
     page = render_report(data)
     assert 'id="sources"' in page
     assert page == (ds / "report.html").read_text().replace("\r\n", "\n")
+
+
+def test_the_funnel_ends_where_the_run_did(tmp_path, scores_module):
+    fill(tmp_path / "in")
+    ds = tmp_path / "ds"
+    build(recipe(tmp_path / "in", ds), BuildOptions(engine="inline", quiet=True, until="filter"))
+    assert [(s.name, s.rows) for s in report_data(open_view(str(ds))).funnel] == [
+        *(("ingested", 32), ("readable", 31), ("kept by filter", 31))
+    ]
+    part = next((ds / "decisions" / "filter").rglob("*.parquet"))
+    rows = pq.read_metadata(part).num_rows
+    part.unlink()
+    shutil.rmtree(ds / "_index", ignore_errors=True)
+    funnel = report_data(open_view(str(ds))).funnel
+    left = sum(m.num_rows for m in map(pq.read_metadata, (ds / "decisions" / "filter").rglob("*.parquet")))
+    assert left == 32 - rows
+    last = funnel[-1]
+    waits = int(re.fullmatch(r"no rule fired; (\d+) not decided yet", last.note).group(1))
+    assert last.rows + waits == 31
+    assert waits in (rows, rows - 1)  # the broken file waits for nothing
+
+
+def test_plan_names_settings_for_sources_that_are_not_there(tmp_path, scores_module):
+    fill(tmp_path / "in")
+    stages = {**STAGES, "sampling": {"sources": {"wbe-*": {"quota": 5}, "web-*": {"rate": 0.5}}}}
+    warned = preflight(recipe(tmp_path / "in", tmp_path / "ds", stages), Limit()).warnings
+    assert [w for w in warned if "such a name" in w] == [
+        "stages.sampling.sources.wbe-*: no source has such a name; there are museum, web-a, web-b"
+    ]
+
+
+def test_rules_on_scores_in_filter_are_told_where_to_go(tmp_path, scores_module):
+    fill(tmp_path / "in")
+    stages = {"profile": {}, "filter": {"rules": {"ugly": "aesthetic < 4"}}}
+    with pytest.raises(ConfigError, match=r"(?s)unknown column 'aesthetic'.*under `filter_scores`"):
+        run(recipe(tmp_path / "in", tmp_path / "ds", stages))
+    stages["filter"]["rules"] = {"ugly": "wdth_px < 4"}
+    with pytest.raises(ConfigError, match="unknown column") as e:
+        run(recipe(tmp_path / "in", tmp_path / "ds", stages))
+    assert "filter_scores" not in str(e.value)
+
+
+def test_words_in_conditions_are_shown_as_they_are(tmp_path, scores_module):
+    put(tmp_path / "in" / "web-a", "a", picture(1), "5 samples.text")
+    stages = {"profile": {}, "filter": {"rules": {"odd": 'samples.text == "5 samples.text"'}}}
+    one = {"sources": [{"name": "web-a", "root": str(tmp_path / "in" / "web-a")}]}
+    run(recipe(tmp_path / "in", tmp_path / "ds", stages, **one))
+    rules = report_data(open_view(str(tmp_path / "ds"))).rules
+    assert [r.rule for r in rules] == ['odd: text == "5 samples.text"']
 
 
 def test_a_report_without_rules_scores_or_duplicates(tmp_path, scores_module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -45,35 +47,53 @@ def overview(rgb: np.ndarray) -> np.ndarray:
     return cv2.resize(rgb, (OVERVIEW_PX, OVERVIEW_PX), interpolation=mode)
 
 
-def native_tiles(rgb: np.ndarray) -> np.ndarray:
-    """Tiles of the picture, plain to busy; then the wide windows, shrunk.
+def octaves_above(rgb: np.ndarray) -> float:
+    """By how many octaves a picture is larger than the `overview`, by its short side."""
+    return math.log2(min(rgb.shape[:2]) / OVERVIEW_PX)
+
+
+def large_enough(rgb: np.ndarray) -> np.ndarray:
+    """The picture itself; one smaller than a tile is mirrored outward."""
+    down, right = (max(0, TILE_PX - side) for side in rgb.shape[:2])
+    return cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REFLECT) if down or right else rgb
+
+
+def ranked_places(rgb: np.ndarray) -> np.ndarray:
+    """Where tiles may be taken, plain to busy.
 
     A grid of at most 8 x 8 places is ranked by the differences of neighboring pixels in green, which finds what is in
-    focus; places more than half clipped to black or white come last. Places lie on multiples of 8 px, so that JPEG blocks of an
-    uncropped file keep their phase. A picture smaller than a tile is mirrored outward.
+    focus; places more than half clipped to black or white are left out, unless all are. Places lie on multiples of 8 px, so
+    that JPEG blocks of an uncropped file keep their phase.
 
     Args:
-        rgb: uint8 [h, w, 3] at native resolution, stored or displayed orientation.
+        rgb: uint8 [h, w, 3], of `large_enough`.
 
     Returns:
-        uint8 [TILES, TILE_PX, TILE_PX, 3].
+        int64 [n, 2]: top and left, n from 1 to 64.
     """
-    height, width = rgb.shape[:2]
-    if min(height, width) < TILE_PX:
-        down, right = max(0, TILE_PX - height), max(0, TILE_PX - width)
-        rgb = cv2.copyMakeBorder(rgb, 0, down, 0, right, cv2.BORDER_REFLECT)
-        height, width = rgb.shape[:2]
-    tops, lefts = _places(height), _places(width)
-    activity, dim = green_edges(rgb, np.array(tops), np.array(lefts), TILE_PX, _DARK, _BRIGHT).T
+    tops, lefts = (np.array(_places(side)) for side in rgb.shape[:2])
+    activity, dim = green_edges(rgb, tops, lefts, TILE_PX, _DARK, _BRIGHT).T
     clipped = 2 * dim > _COUNTED
     activity[clipped] = -1
     order = np.argsort(activity, kind="stable")
     usable = order[clipped[order].sum() :] if not clipped.all() else order
-    last = len(usable) - 1
+    return np.stack([tops[usable // len(lefts)], lefts[usable % len(lefts)]], axis=1)
+
+
+def native_tiles(rgb: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Tiles of the picture, plain to busy; then the wide windows, shrunk.
+
+    Args:
+        rgb: uint8 [h, w, 3] at native resolution, of `large_enough`; stored or displayed orientation.
+        places: of `ranked_places`.
+
+    Returns:
+        uint8 [TILES, TILE_PX, TILE_PX, 3].
+    """
+    last = len(places) - 1
     out = np.empty((TILES, TILE_PX, TILE_PX, 3), np.uint8)
     for k, rank in enumerate((*_RANKS, *_WIDE_RANKS)):
-        place = usable[round(rank * last)]
-        top, left = tops[place // len(lefts)], lefts[place % len(lefts)]
+        top, left = places[round(rank * last)].tolist()
         if k < NATIVE_TILES:
             out[k] = rgb[top : top + TILE_PX, left : left + TILE_PX]
         else:

@@ -15,7 +15,9 @@ from safetensors.torch import load
 from ...errors import ConfigError
 from .color_inference import ColorInference
 from .color_network import ColorNetwork
-from .crops import native_tiles, overview
+from .crops import large_enough, native_tiles, octaves_above, overview, ranked_places
+from .edge_network import EdgeNetwork
+from .edges import edge_histograms
 from .histograms import coarse, color_histograms
 from .inference import fold
 from .inputs import mark_cells, tile_input
@@ -33,11 +35,15 @@ class View(NamedTuple):
 
     Attributes:
         tiles: uint8 [TILES, 64, 64, 3], see `crops.native_tiles`.
+        edges: float32 [windows, values, directions], see `edges.edge_histograms`.
+        octaves: see `crops.octaves_above`.
         cells: uint8 [80, 80, 24], see `inputs.mark_cells`.
         histograms: see `histograms.color_histograms`.
     """
 
     tiles: np.ndarray
+    edges: np.ndarray
+    octaves: float
     cells: np.ndarray
     histograms: tuple[np.ndarray, np.ndarray]
 
@@ -49,8 +55,10 @@ class QualityModel:
         identity: sha256 of the weights, for fingerprints.
     """
 
-    def __init__(self, tiles: TileNetwork, marks: MarkNetwork, color: ColorNetwork, identity: str):
-        self._tiles, self._marks = fold(tiles), fold(marks)
+    def __init__(
+        self, tiles: TileNetwork, edges: EdgeNetwork, marks: MarkNetwork, color: ColorNetwork, identity: str
+    ):
+        self._tiles, self._edges, self._marks = fold(tiles), edges.eval(), fold(marks)
         self._color = ColorInference(color)
         self.identity = identity
 
@@ -70,8 +78,15 @@ class QualityModel:
             small: uint8 [h', w', 3], the same picture as displayed, short side 336 px (smaller pictures as
                 they are).
         """
-        whole = overview(small)
-        return View(native_tiles(rgb), mark_cells(whole), color_histograms(coarse(whole)))
+        whole, rgb = overview(small), large_enough(rgb)
+        places = ranked_places(rgb)
+        return View(
+            tiles=native_tiles(rgb, places),
+            edges=edge_histograms(rgb, places, whole),
+            octaves=octaves_above(rgb),
+            cells=mark_cells(whole),
+            histograms=color_histograms(coarse(whole)),
+        )
 
     def scores_of(self, views: Sequence[View]) -> list[dict[str, float]]:
         """Score some pictures together, which takes less time than one by one; scores are the same but for rounding.
@@ -85,11 +100,17 @@ class QualityModel:
         """
         with torch.inference_mode():
             planes = tile_input(np.concatenate([view.tiles for view in views]))
-            tiles = self._tiles(torch.from_numpy(planes).unflatten(0, (len(views), -1)))
+            seen = self._tiles.seen(torch.from_numpy(planes).unflatten(0, (len(views), -1)))
+            tiles = self._tiles.out(seen)
+            shares = torch.from_numpy(np.stack([view.edges for view in views]))
+            octaves = torch.tensor([view.octaves for view in views])
+            blur = self._edges(shares, octaves, seen)
             marks = self._marks(torch.from_numpy(np.stack([view.cells for view in views])))
             histograms = (np.stack(kind) for kind in zip(*(view.histograms for view in views), strict=True))
             color = torch.from_numpy(self._color(*histograms))
-            values = torch.sigmoid(torch.cat([tiles, marks[:, None], color], dim=1)).tolist()
+            values = torch.sigmoid(
+                torch.cat([blur[:, None], tiles[:, 1:], marks[:, None], color], dim=1)
+            ).tolist()
         named = [dict(zip((*TILE_SCORES, "watermark", *COLOR_SCORES), row, strict=True)) for row in values]
         return [{name: row[name] for name in SCORES} for row in named]
 
@@ -101,7 +122,12 @@ def load_quality(path: str | Path = WEIGHTS) -> QualityModel:
         ConfigError: not such a file.
     """
     data = Path(path).read_bytes()
-    networks = {"tiles": TileNetwork(), "marks": MarkNetwork(), "color": ColorNetwork()}
+    networks = {
+        "tiles": TileNetwork(),
+        "edges": EdgeNetwork(),
+        "marks": MarkNetwork(),
+        "color": ColorNetwork(),
+    }
     try:
         state = load(data)
         for part, network in networks.items():

@@ -63,5 +63,7 @@ def muon_and_adam(network: nn.Module, rate: float) -> tuple[list[torch.optim.Opt
     ]
     taken = {id(weights) for weights in chosen}
     rest = [p for p in network.parameters() if id(p) not in taken]
-    rates = [rate, _ADAM * rate]
-    return [Muon(chosen, rate), torch.optim.AdamW(rest, lr=rates[1], weight_decay=0.02)], rates
+    adam = torch.optim.AdamW(rest, lr=_ADAM * rate, weight_decay=0.02)
+    if not chosen:
+        return [adam], [_ADAM * rate]
+    return [Muon(chosen, rate), adam], [rate, _ADAM * rate]

@@ -38,18 +38,25 @@ class TileNetwork(nn.Module):
         self.blocks = nn.Sequential(Block(16, 24), Block(24, 32, 2), Block(32, 48, 2), Block(48, 48))
         self.native = nn.Linear(96, 64)
         self.wide = nn.Linear(96, 48)
-        self.hidden = nn.Linear(2 * 64 + 2 * 48, 64)
-        self.out = nn.Linear(64, len(TILE_SCORES))
+        self.hidden = nn.Linear(2 * 64 + 2 * 48, self.SEEN)
+        self.out = nn.Linear(self.SEEN, len(TILE_SCORES))
+
+    #: Values of `seen`.
+    SEEN = 64
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Logits [n, 5] of prepared tiles [n, TILES, 32, 32, 16], see `inputs.tile_input`."""
+        return self.out(self.seen(tiles))
+
+    def seen(self, tiles: Tensor) -> Tensor:
+        """What of a picture the scores are read from by `out`: [n, SEEN], of prepared tiles."""
         n, t = tiles.shape[:2]
         x = self.blocks(tiles.flatten(0, 1).permute(0, 3, 1, 2))
         x = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1).reshape(n, t, -1)
         native = F.relu(self.native(x[:, :NATIVE_TILES]))
         wide = F.relu(self.wide(x[:, NATIVE_TILES:]))
         pooled = [native.mean(dim=1), native.amax(dim=1), wide.mean(dim=1), wide.amax(dim=1)]
-        return self.out(F.relu(self.hidden(torch.cat(pooled, dim=1))))
+        return F.relu(self.hidden(torch.cat(pooled, dim=1)))
 
 
 def _sum(x: Tensor, change: Tensor) -> Tensor:

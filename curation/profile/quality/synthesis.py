@@ -10,7 +10,7 @@ import numpy as np
 
 from . import distortions as d
 from .color_network import ABOUT_CAST
-from .crops import native_tiles
+from .crops import native_tiles, ranked_places
 from .network import TILE_SCORES
 from .surfaces import surface
 
@@ -90,22 +90,34 @@ def clean_copy(base: np.ndarray, short_side_px: int) -> np.ndarray:
     return cv2.resize(base, size, interpolation=cv2.INTER_AREA)
 
 
-def _window(base: np.ndarray, rng: d.Rng) -> np.ndarray:
-    """A part of a photograph, reduced: uint8 [h, w, 3], sides of about 224 to 352."""
+def photo_window(base: np.ndarray, side_px: int, rng: d.Rng) -> np.ndarray:
+    """A part of a photograph, reduced to about that side, as far as the photograph goes: uint8 [h, w, 3]."""
     h, w = base.shape[:2]
     factor = min(rng.uniform(1.4, 1.8 if min(h, w) < 600 else 3.2), min(h, w) / 160)
-    side = int(rng.integers(224, 353) * factor)
+    side = int(side_px * factor)
     top, left = rng.integers(0, max(1, h - side + 1)), rng.integers(0, max(1, w - side + 1))
     window = base[top : top + side, left : left + side]
     return clean_copy(window, int(min(window.shape[:2]) / factor))
 
 
 def tile_sample(base: np.ndarray, rng: d.Rng) -> Sample:
-    """A window of a clean photograph, at times of a drawn surface, with blur, upscaling, noise, banding and JPEG as
-    chance has it."""
-    rgb = (
-        surface(*rng.integers(224, 353, 2).tolist(), rng) if rng.random() < _SURFACES else _window(base, rng)
-    )
+    """A window of a clean photograph, at times of a drawn surface, some 224 to 352 px wide, `distorted`."""
+    if rng.random() < _SURFACES:
+        rgb = surface(*rng.integers(224, 353, 2).tolist(), rng)
+    else:
+        rgb = photo_window(base, int(rng.integers(224, 353)), rng)
+    rgb, target, weight = distorted(rgb, rng)
+    return Sample(native_tiles(rgb, ranked_places(rgb)), target, weight)
+
+
+def distorted(
+    rgb: np.ndarray, rng: d.Rng, strongest_px: float = 8.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Blur, upscaling, noise, banding and JPEG as chance has it: the picture, and `target` and `weight` of `Sample`.
+
+    Args:
+        strongest_px: standard deviation of the widest point spread.
+    """
     if rng.random() < 0.5:
         rgb = np.ascontiguousarray(rgb[:, ::-1])
     if rng.random() < 0.4:  # cameras sharpen
@@ -115,7 +127,8 @@ def tile_sample(base: np.ndarray, rng: d.Rng) -> Sample:
     rgb = _look_alike(rgb, rng)
     target, weight = dict.fromkeys(TILE_SCORES, 0.0), dict.fromkeys(TILE_SCORES, 1.0)
     if rng.random() < 0.45:
-        sigma = _log_uniform(rng, 0.3, 8.0) if rng.random() < 0.4 else rng.uniform(0.3, 7.0)
+        widest = _log_uniform(rng, 0.3, strongest_px)
+        sigma = widest if rng.random() < 0.4 else rng.uniform(0.3, 7.0)
         rgb = d.blur(rgb, sigma, rng)
         target["blur"] = blur_score(sigma)
         weight["upscaled"] = float(sigma < 0.6)  # a blurred picture may as well have been enlarged
@@ -155,7 +168,7 @@ def tile_sample(base: np.ndarray, rng: d.Rng) -> Sample:
             weight["noise"] *= float(target["noise"] == 0 or target["noise"] > 0.4)
             weight["upscaled"] = weight["banding"] = 0.0
     values, weights = (np.array([x[n] for n in TILE_SCORES], np.float32) for x in (target, weight))
-    return Sample(native_tiles(rgb), values, weights)
+    return rgb, values, weights
 
 
 def _look_alike(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:

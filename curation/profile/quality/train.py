@@ -25,16 +25,18 @@ from torch import nn
 
 from ..decode import decode
 from ..errors import ImageError
+from .network import TileNetwork
 from .synthesis import clean_copy
 from .train_color import calibrate_color, clean_logits, held_out_logits, train_color
+from .train_edges import train_edges
 from .train_marks import calibrate_marks, train_marks
 from .train_tiles import train_tiles
 from .watermarks import find_fonts
 
 #: Photographs are kept in memory at most this large; more is not needed to cut windows from.
-_BASE_SIDE_PX = {"tiles": 1000, "marks": 900, "color": 480}
-#: Learning rates: of Muon for the networks of convolutions, of Adam for color.
-_RATES = {"tiles": 0.025, "marks": 0.025, "color": 5e-3}
+_BASE_SIDE_PX = {"tiles": 1000, "edges": 1800, "marks": 900, "color": 480}
+#: Learning rates: of `descent.Descent`, of Adam for color.
+_RATES = {"tiles": 0.025, "edges": 0.0125, "marks": 0.025, "color": 5e-3}
 #: Share of clean photographs that may score over 0.5, for each score but those of tiles: nine scores together may flag 5 %.
 _FLAGGED = 0.0055
 
@@ -66,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, help="safetensors file to write")
     parser.add_argument("--folds", type=int, default=5,
                         help="networks trained for the calibration of color alone, each without a part of the photos")  # fmt: skip
-    parser.add_argument("--part", choices=["all", "tiles", "marks", "color"], default="all",
-                        help="train one part and keep the others as they are in --out")  # fmt: skip
+    parser.add_argument("--part", choices=["all", *_RATES], default="all",
+                        help="train one part and keep the others as they are in --out; edges need tiles")  # fmt: skip
     parser.add_argument("--start", help="weights to go on from (tiles, marks); default: from scratch")
     parser.add_argument("--rate", type=float, help=f"learning rate; default: {_RATES}")
     parser.add_argument("--steps", type=int, default=6000)
@@ -87,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"no fonts below {', '.join(args.fonts)}")
     start = load_file(args.start) if args.start else {}
     state, training = _written(Path(args.out)) if args.part != "all" else ({}, {})
-    for part in ("tiles", "marks", "color") if args.part == "all" else (args.part,):
+    for part in _RATES if args.part == "all" else (args.part,):
         photos = load_photos(args.photos, _BASE_SIDE_PX[part])
         if len(photos) < 2:
             parser.error(f"fewer than two usable pictures below {args.photos}")
@@ -103,6 +105,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
         if part == "tiles":
             network = train_tiles(photos, args.steps, args.batch, args.seed, own, rate, limit_s, keep)
+        elif part == "edges":
+            known = {k.removeprefix("tiles."): v for k, v in state.items() if k.startswith("tiles.")}
+            if not known:
+                parser.error(
+                    f"{args.out} holds no tile network, which edges are judged beside; train --part tiles first"
+                )
+            tiles = TileNetwork()
+            tiles.load_state_dict(known)
+            network = train_edges(photos, tiles, args.steps, args.batch, args.seed, rate)
         elif part == "marks":
             how = args.steps, args.batch, args.seed, own, rate, limit_s, keep
             network = train_marks(photos, fonts, *how)

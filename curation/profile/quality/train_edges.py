@@ -1,0 +1,139 @@
+"""Training of the edge network, beside a tile network that is trained already: see `train`, which calls it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from ..shrink import shrink
+from . import distortions as d
+from .crops import large_enough, native_tiles, octaves_above, overview, ranked_places
+from .descent import Descent
+from .edge_kernels import DIRECTIONS
+from .edge_network import EdgeNetwork
+from .edges import edge_histograms
+from .inputs import tile_input
+from .network import TILE_SCORES, TileNetwork
+from .surfaces import surface
+from .synthesis import distorted, photo_window
+
+#: Sides of the windows that photographs are cut to, in pixels; few are as large as the last.
+_LEAST_PX, _LARGE_PX, _LARGEST_PX = 224, 1200, 2000
+_LARGE, _SURFACES = 0.2, 0.08
+#: The widest blur is this share of the short side, at least `_WIDEST_PX`.
+_WIDEST, _WIDEST_PX = 1 / 60, 8.0
+#: Samples are made once, at most so many, and seen several times.
+_MOST_SAMPLES = 150_000
+#: Share of samples in which what the tile network has seen is hidden: it knows these photographs, and is surer here than
+#: elsewhere.
+_HIDDEN = 0.15
+_BLUR = TILE_SCORES.index("blur")
+
+
+class EdgeSample(NamedTuple):
+    """Attributes:
+    shares: float16 [windows, values, directions], see `edges.edge_histograms`.
+    octaves: see `crops.octaves_above`.
+    seen: float32 [64], of `TileNetwork.seen`.
+    target: score of blur in [0, 1].
+    weight: 0 where blur cannot be told from another distortion.
+    """
+
+    shares: np.ndarray
+    octaves: float
+    seen: np.ndarray
+    target: float
+    weight: float
+
+
+def edge_sample(photos: Sequence[np.ndarray], tiles: TileNetwork, rng: d.Rng) -> EdgeSample:
+    """A window of any size of a clean photograph, at times a drawn surface, distorted, and what is seen of it."""
+    if rng.random() < _SURFACES:
+        rgb = surface(*rng.integers(224, 353, 2).tolist(), rng)
+    else:
+        largest = _LARGEST_PX if rng.random() < _LARGE else _LARGE_PX
+        side = math.exp(rng.uniform(math.log(_LEAST_PX), math.log(largest)))
+        rgb = photo_window(photos[rng.integers(len(photos))], int(side), rng)
+    rgb, target, weight = distorted(rgb, rng, max(_WIDEST_PX, _WIDEST * min(rgb.shape[:2])))
+    whole, rgb = overview(shrink(rgb, 336)), large_enough(rgb)
+    places = ranked_places(rgb)
+    with torch.inference_mode():
+        seen = tiles.seen(torch.from_numpy(tile_input(native_tiles(rgb, places)))[None])[0].numpy()
+    shares = edge_histograms(rgb, places, whole).astype(np.float16)
+    return EdgeSample(shares, octaves_above(rgb), seen, float(target[_BLUR]), float(weight[_BLUR]))
+
+
+class _Samples(IterableDataset):
+    """Endless samples; what a worker makes depends on the arguments and its number alone."""
+
+    def __init__(self, photos: Sequence[np.ndarray], tiles: TileNetwork, seed: int):
+        self.photos, self.tiles, self.seed = photos, tiles, seed
+
+    def __iter__(self) -> Iterator[EdgeSample]:
+        worker = get_worker_info()
+        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        while True:
+            yield edge_sample(self.photos, self.tiles, rng)
+
+
+def train_edges(
+    photos: Sequence[np.ndarray], tiles: TileNetwork, steps: int, batch: int, seed: int, rate: float = 0.0125
+) -> EdgeNetwork:
+    """AdamW, cosine rate, averaged weights (EMA 0.9995). The loss is that of the tile network, for blur alone.
+
+    Args:
+        rate: see `descent.Descent`.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    tiles = tiles.eval()
+    count = min(_MOST_SAMPLES, steps * batch)
+    made = DataLoader(_Samples(photos, tiles, seed), batch_size=None, num_workers=2, prefetch_factor=32)
+    data = _gathered(iter(made), count)
+    network = EdgeNetwork()
+    descent = Descent(network, rate)
+    running = 0.0
+    for step in range(steps):
+        chosen = torch.from_numpy(rng.integers(0, count, batch))
+        shares, octaves, seen, target, weight = (column[chosen] for column in data)
+        shown = torch.from_numpy(rng.random((batch, 1)) >= _HIDDEN)
+        logits = network(turned(shares.float(), rng), octaves, seen * shown)
+        error = ((torch.sigmoid(logits) - target).abs() * weight).mean()
+        loss = F.binary_cross_entropy_with_logits(logits, target, weight) + 2 * error
+        descent.step(loss, step / steps)
+        running += (error.item() - running) * (0.02 if step > 50 else 0.2)
+        if step % 200 == 0:
+            print(f"edges step {step}: mean absolute error of blur {running:.3f}", flush=True)
+    return descent.average.eval()
+
+
+def _gathered(samples: Iterator[EdgeSample], count: int) -> tuple[Tensor, ...]:
+    """Columns of so many samples."""
+    columns = None
+    for k in range(count):
+        sample = next(samples)
+        if columns is None:
+            columns = tuple(np.empty((count, *np.shape(v)), np.asarray(v).dtype) for v in sample)
+        for column, value in zip(columns, sample, strict=True):
+            column[k] = value
+        if k % 5000 == 0:
+            print(f"edges sample {k} of {count}", flush=True)
+    return tuple(torch.from_numpy(c).to(torch.float32 if c.dtype == np.float64 else None) for c in columns)
+
+
+def turned(shares: Tensor, rng: np.random.Generator) -> Tensor:
+    """The histograms of the same pictures turned by any angle, at times mirrored; a scale is blurred alike in all of them.
+
+    Args:
+        shares: [n, windows, values, DIRECTIONS].
+    """
+    if rng.random() < 0.5:
+        shares = shares.flip(3)
+    return shares.roll(int(rng.integers(DIRECTIONS)), 3)
