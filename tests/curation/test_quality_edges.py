@@ -12,6 +12,7 @@ from skimage import data
 
 from zcurate.curation.profile.quality.crops import large_enough, overview, ranked_places
 from zcurate.curation.profile.quality.edge_kernels import DIRECTIONS, STEPS, steeper_shares
+from zcurate.curation.profile.quality.edge_network import _Around
 from zcurate.curation.profile.quality.edges import EDGE_VALUES, EDGE_WINDOWS, edge_histograms
 from zcurate.curation.profile.quality.model import load_quality
 from zcurate.curation.profile.quality.network import TileNetwork
@@ -164,3 +165,11 @@ def test_a_network_learns_blur_from_a_few_pictures():
         )
     told = weight > 0
     assert spearmanr(target[told], logits.numpy()[told]).statistic > 0.6
+
+
+def test_a_convolution_around_the_circle_is_that_of_pytorch():
+    torch.manual_seed(0)
+    ours, x = _Around(5, 7), torch.randn(3, DIRECTIONS, 5)
+    theirs = torch.nn.Conv1d(5, 7, 3, padding=1, padding_mode="circular")
+    theirs.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(ours(x), theirs(x.transpose(1, 2)).transpose(1, 2), atol=1e-5, rtol=1e-5)
