@@ -31,7 +31,7 @@ class Numbers:
     Attributes:
         ids, sources, selected: of the live rows; selected: kept by every decision, without an error.
         values: qualified column -> float32 [rows], NaN where null.
-        duplicate_groups: of more than one member; None without a dedup stage.
+        duplicate_groups: of more than one member; None where none were looked for.
     """
 
     view: View
@@ -108,7 +108,7 @@ def gather(view: View) -> Numbers:
     """One pass over all rows of a dataset."""
     rules, tally = RuleSignals(view), SourceTally(view)
     numbers = Numbers(view, _columns(view, rules.signals))
-    grouped = ["groups.group_id"] if view.plan.path("groups") else []
+    grouped = ["groups.group_id"] if view.has("groups") else []
     wanted = list(dict.fromkeys([*tally.columns, *grouped, *numbers.columns, *rules.columns]))
     sizes: Counter[bytes] = Counter()
     values: dict[str, list[np.ndarray]] = defaultdict(list)

@@ -65,6 +65,7 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
     samples = _samples(view, wanted | set(gallery))
     rows = funnel.steps[0][1] if funnel.steps else 0
     left = funnel.steps[-1][1] if funnel.steps else 0
+    decided = all(map(view.has, view.decisions))
     facts = [("rows", f"{rows:,}")]
     if record:
         facts += [
@@ -78,7 +79,7 @@ def report_data(view: View, faults: Sequence[FaultScore] = ()) -> ReportData:
         recipe=view.recipe.name,
         created=record.started if record else "",
         gallery=tuple(samples[i] for i in gallery if i in samples),
-        summary=f"{rows:,} samples in, {left:,} selected for training.",
+        summary=f"{rows:,} samples in, {left:,} {'selected for training' if decided else 'left so far'}.",
         facts=tuple(facts),
         funnel=tuple(steps),
         drop_reasons=tuple(funnel.reasons.items()),

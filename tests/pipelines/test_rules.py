@@ -224,9 +224,13 @@ def test_the_funnel_ends_where_the_run_did(tmp_path, scores_module):
     fill(tmp_path / "in")
     ds = tmp_path / "ds"
     build(recipe(tmp_path / "in", ds), BuildOptions(engine="inline", quiet=True, until="filter"))
-    assert [(s.name, s.rows) for s in report_data(open_view(str(ds))).funnel] == [
+    data = report_data(open_view(str(ds)))
+    assert [(s.name, s.rows) for s in data.funnel] == [
         *(("ingested", 32), ("readable", 31), ("kept by filter", 31))
     ]
+    assert data.summary == "32 samples in, 31 left so far."
+    assert data.duplicate_groups_total is None
+    assert "Duplicate groups" not in render_report(data)
     part = next((ds / "decisions" / "filter").rglob("*.parquet"))
     rows = pq.read_metadata(part).num_rows
     part.unlink()
