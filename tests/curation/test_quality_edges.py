@@ -126,7 +126,7 @@ def test_longer_motion_scores_higher(name, angle):
 
 def test_samples_say_what_was_planted():
     photos, tiles = [data.coffee(), data.chelsea()], TileNetwork().eval()
-    samples = [edge_sample(photos, tiles, np.random.default_rng(k)) for k in range(24)]
+    samples = [edge_sample(photos, tiles, np.random.default_rng(k)) for k in range(80)]
     for s in samples:
         assert s.shares.shape == (EDGE_WINDOWS + 1, EDGE_VALUES, DIRECTIONS)
         assert s.seen.shape == (TileNetwork.SEEN,)
@@ -134,10 +134,10 @@ def test_samples_say_what_was_planted():
     again = edge_sample(photos, tiles, np.random.default_rng(3))
     assert np.array_equal(again.shares, samples[3].shares)
     assert again.target == samples[3].target
-    # what is blurred most has fewer steep slopes at native resolution than what is not blurred
+    # what is blurred most has fewer steep slopes at native resolution than what is not blurred; noise hides it in some
     steep = np.array([s.shares[:EDGE_WINDOWS, 8].sum(axis=1).max() for s in samples], float)
-    order = np.argsort([s.target for s in samples])
-    assert steep[order[-4:]].mean() < 0.5 * steep[order[:8]].mean()
+    target = np.array([s.target for s in samples])
+    assert np.median(steep[target > 0.6]) < 0.5 * np.median(steep[target == 0])
 
 
 def test_what_is_learned_from_is_turned_as_pictures_would_be():
@@ -153,10 +153,10 @@ def test_what_is_learned_from_is_turned_as_pictures_would_be():
 
 
 def test_a_network_learns_blur_from_a_few_pictures():
-    """A short training must beat the best constant on samples of its own kind."""
+    """A short training must rank other samples of its own kind."""
     torch.manual_seed(0)
     photos, tiles = [data.coffee(), data.chelsea(), data.astronaut()], TileNetwork()
-    network = train_edges(photos, tiles, steps=100, batch=8, seed=1)
+    network = train_edges(photos, tiles, steps=150, batch=16, seed=1)
     samples = [edge_sample(photos, tiles, np.random.default_rng([9, k])) for k in range(120)]
     shares, octaves, seen, target, weight = (np.stack(c) for c in zip(*samples, strict=True))
     with torch.no_grad():

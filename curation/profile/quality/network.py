@@ -33,6 +33,9 @@ class TileNetwork(nn.Module):
     pooled apart from native tiles. The first layer sees windows of 6 x 6 pixels, 2 apart.
     """
 
+    #: Values of `seen`.
+    SEEN = 64
+
     def __init__(self) -> None:
         super().__init__()
         self.blocks = nn.Sequential(Block(16, 24), Block(24, 32, 2), Block(32, 48, 2), Block(48, 48))
@@ -40,9 +43,6 @@ class TileNetwork(nn.Module):
         self.wide = nn.Linear(96, 48)
         self.hidden = nn.Linear(2 * 64 + 2 * 48, self.SEEN)
         self.out = nn.Linear(self.SEEN, len(TILE_SCORES))
-
-    #: Values of `seen`.
-    SEEN = 64
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Logits [n, 5] of prepared tiles [n, TILES, 32, 32, 16], see `inputs.tile_input`."""

@@ -127,8 +127,8 @@ def distorted(
     rgb = _look_alike(rgb, rng)
     target, weight = dict.fromkeys(TILE_SCORES, 0.0), dict.fromkeys(TILE_SCORES, 1.0)
     if rng.random() < 0.45:
-        widest = _log_uniform(rng, 0.3, strongest_px)
-        sigma = widest if rng.random() < 0.4 else rng.uniform(0.3, 7.0)
+        any_octave = _log_uniform(rng, 0.3, strongest_px)
+        sigma = any_octave if rng.random() < 0.4 else rng.uniform(0.3, 7.0)
         rgb = d.blur(rgb, sigma, rng)
         target["blur"] = blur_score(sigma)
         weight["upscaled"] = float(sigma < 0.6)  # a blurred picture may as well have been enlarged

@@ -129,7 +129,7 @@ def _gathered(samples: Iterator[EdgeSample], count: int) -> tuple[Tensor, ...]:
 
 
 def turned(shares: Tensor, rng: np.random.Generator) -> Tensor:
-    """The histograms of the same pictures turned by any angle, at times mirrored; a scale is blurred alike in all of them.
+    """The histograms of the same pictures turned by an angle, and at times mirrored, all of them alike.
 
     Args:
         shares: [n, windows, values, DIRECTIONS].
