@@ -47,6 +47,7 @@ from zcurate.curation.profile.quality.model import SCORES, WEIGHTS, load_quality
 from zcurate.curation.profile.quality.network import MarkNetwork
 from zcurate.curation.profile.quality.products import _ground, on_plain_ground
 from zcurate.curation.profile.quality.scenery import decorate, made_up
+from zcurate.curation.profile.quality.train_tiles import tile_sample
 from zcurate.curation.profile.quality.watermarks import find_fonts, watermark
 from zcurate.curation.profile.shrink import shrink
 from zcurate.curation.profile.window_kernel import green_edges
@@ -227,7 +228,7 @@ def test_scores_of_strength_are_monotone():
 def test_samples_have_the_shapes_of_the_networks(seed):
     rng = np.random.default_rng(seed)
     base = np.ascontiguousarray(data.chelsea())
-    tiles = synthesis.tile_sample(base, rng)
+    tiles = tile_sample([base], FONTS, rng)
     assert tiles.pixels.shape == (TILES, TILE_PX, TILE_PX, 3)
     assert tiles.pixels.dtype == np.uint8
     color = color_sample([base], rng)

@@ -1,5 +1,5 @@
 """Clean pictures of which blur is easily believed, drawn for training: stripes, which look like the streaks of motion,
-clouds, which have no edges, leaves, and diagrams.
+clouds, which have no edges, and leaves.
 
 Every public function gives uint8 RGB [h, w, 3] and draws what is left open from `rng`.
 """
@@ -10,18 +10,15 @@ import cv2
 import numpy as np
 
 from .distortions import Rng, normal_field, to_uint8
-from .pages import page
 from .scenery import leaves
 
 
 def surface(h: int, w: int, rng: Rng) -> np.ndarray:
-    """Stripes, clouds, leaves or a diagram, as chance has it."""
-    kind = rng.choice(4, p=[0.4, 0.25, 0.25, 0.1])
+    """Stripes, clouds or leaves, as chance has it."""
+    kind = rng.choice(3, p=[0.44, 0.28, 0.28])
     if kind == 0:
         return stripes(h, w, rng)
-    if kind == 1:
-        return clouds(h, w, rng)
-    return leaves(h, w, rng) if kind == 2 else page(h, w, (), rng)
+    return clouds(h, w, rng) if kind == 1 else leaves(h, w, rng)
 
 
 def stripes(h: int, w: int, rng: Rng) -> np.ndarray:

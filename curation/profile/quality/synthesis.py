@@ -1,22 +1,19 @@
-"""What scores stand for, and training samples of tiles: a clean picture, distorted, and the scores it calls for."""
+"""What scores stand for, and clean pictures distorted, with the scores that calls for."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from . import distortions as d
+from .clean_pictures import Clean
 from .color_network import ABOUT_CAST
-from .crops import native_tiles, ranked_places
 from .network import TILE_SCORES
-from .surfaces import surface
 
 _SUBSAMPLINGS = ("420", "420", "422", "444")
-#: Share of samples that start from a drawn surface.
-_SURFACES = 0.12
 
 
 # Strength -> score. Monotone, 0 for none, about 0.5 where most people would call it a fault.
@@ -65,59 +62,29 @@ def exposure_score(stops: float) -> float:
 _IMPULSE_LEVELS = 110.0
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Attributes:
-    pixels: uint8, tiles as the network sees them, see `crops.native_tiles`.
-    target: float32 [outputs], scores in [0, 1], in order of the network's outputs.
-    weight: float32 [outputs], 0 where a score cannot be told from another distortion.
-    """
-
-    pixels: np.ndarray
-    target: np.ndarray
-    weight: np.ndarray
-
-
 def _log_uniform(rng: d.Rng, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def clean_copy(base: np.ndarray, short_side_px: int) -> np.ndarray:
-    """Reduced to a short side by area, so that the photograph's own noise and artifacts average out."""
-    h, w = base.shape[:2]
-    scale = short_side_px / min(h, w)
-    size = (max(64, round(w * scale)), max(64, round(h * scale)))
-    return cv2.resize(base, size, interpolation=cv2.INTER_AREA)
+class Distorted(NamedTuple):
+    """Attributes:
+    rgb: uint8 [h, w, 3].
+    target: float32 [TILE_SCORES], scores in [0, 1].
+    weight: float32 [TILE_SCORES], 0 where a score cannot be told from another distortion.
+    """
+
+    rgb: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
 
 
-def photo_window(base: np.ndarray, side_px: int, rng: d.Rng) -> np.ndarray:
-    """A part of a photograph, reduced to about that side, as far as the photograph goes: uint8 [h, w, 3]."""
-    h, w = base.shape[:2]
-    factor = min(rng.uniform(1.4, 1.8 if min(h, w) < 600 else 3.2), min(h, w) / 160)
-    side = int(side_px * factor)
-    top, left = rng.integers(0, max(1, h - side + 1)), rng.integers(0, max(1, w - side + 1))
-    window = base[top : top + side, left : left + side]
-    return clean_copy(window, int(min(window.shape[:2]) / factor))
-
-
-def tile_sample(base: np.ndarray, rng: d.Rng) -> Sample:
-    """A window of a clean photograph, at times of a drawn surface, some 224 to 352 px wide, `distorted`."""
-    if rng.random() < _SURFACES:
-        rgb = surface(*rng.integers(224, 353, 2).tolist(), rng)
-    else:
-        rgb = photo_window(base, int(rng.integers(224, 353)), rng)
-    rgb, target, weight = distorted(rgb, rng)
-    return Sample(native_tiles(rgb, ranked_places(rgb)), target, weight)
-
-
-def distorted(
-    rgb: np.ndarray, rng: d.Rng, strongest_px: float = 8.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Blur, upscaling, noise, banding and JPEG as chance has it: the picture, and `target` and `weight` of `Sample`.
+def distorted(clean: Clean, rng: d.Rng, strongest_px: float = 8.0) -> Distorted:
+    """Blur, upscaling, noise, banding and JPEG as chance has it.
 
     Args:
         strongest_px: standard deviation of the widest point spread.
     """
+    rgb = clean.rgb
     if rng.random() < 0.5:
         rgb = np.ascontiguousarray(rgb[:, ::-1])
     if rng.random() < 0.4:  # cameras sharpen
@@ -127,8 +94,7 @@ def distorted(
     rgb = _look_alike(rgb, rng)
     target, weight = dict.fromkeys(TILE_SCORES, 0.0), dict.fromkeys(TILE_SCORES, 1.0)
     if rng.random() < 0.45:
-        any_octave = _log_uniform(rng, 0.3, strongest_px)
-        sigma = any_octave if rng.random() < 0.4 else rng.uniform(0.3, 7.0)
+        sigma = _log_uniform(rng, 0.3, strongest_px) if rng.random() < 0.4 else rng.uniform(0.3, 7.0)
         rgb = d.blur(rgb, sigma, rng)
         target["blur"] = blur_score(sigma)
         weight["upscaled"] = float(sigma < 0.6)  # a blurred picture may as well have been enlarged
@@ -146,7 +112,7 @@ def distorted(
         share = _log_uniform(rng, 0.002, 0.2)
         rgb = d.impulse(rgb, share, rng)
         target["noise"], weight["blur"] = noise_score(_IMPULSE_LEVELS * math.sqrt(share)), 0.0
-    if rng.random() < 0.12:
+    if not clean.flat and rng.random() < 0.12:
         levels = int(_log_uniform(rng, 3, 64))
         rgb = d.banding(rgb, levels)
         target["banding"] = banding_score(levels)
@@ -168,7 +134,7 @@ def distorted(
             weight["noise"] *= float(target["noise"] == 0 or target["noise"] > 0.4)
             weight["upscaled"] = weight["banding"] = 0.0
     values, weights = (np.array([x[n] for n in TILE_SCORES], np.float32) for x in (target, weight))
-    return rgb, values, weights
+    return Distorted(rgb, values, weights)
 
 
 def _look_alike(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:

@@ -25,8 +25,8 @@ from torch import nn
 
 from ..decode import decode
 from ..errors import ImageError
+from .clean_pictures import clean_copy
 from .network import TileNetwork
-from .synthesis import clean_copy
 from .train_color import calibrate_color, clean_logits, held_out_logits, train_color
 from .train_edges import train_edges
 from .train_marks import calibrate_marks, train_marks
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "rate": rate,
         }
         if part == "tiles":
-            network = train_tiles(photos, args.steps, args.batch, args.seed, own, rate, limit_s, keep)
+            network = train_tiles(photos, fonts, args.steps, args.batch, args.seed, own, rate, limit_s, keep)
         elif part == "edges":
             known = {k.removeprefix("tiles."): v for k, v in state.items() if k.startswith("tiles.")}
             if not known:
@@ -113,10 +113,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 )
             tiles = TileNetwork()
             tiles.load_state_dict(known)
-            network = train_edges(photos, tiles, args.steps, args.batch, args.seed, rate)
+            network = train_edges(photos, fonts, tiles, args.steps, args.batch, args.seed, rate)
         elif part == "marks":
-            how = args.steps, args.batch, args.seed, own, rate, limit_s, keep
-            network = train_marks(photos, fonts, *how)
+            network = train_marks(photos, fonts, args.steps, args.batch, args.seed, own, rate, limit_s, keep)
         else:
             how = args.steps, args.batch, args.seed, rate
             network = train_color(photos, *how)

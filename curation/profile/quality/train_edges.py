@@ -13,24 +13,24 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..shrink import shrink
-from . import distortions as d
+from .clean_pictures import clean_picture
 from .crops import large_enough, native_tiles, octaves_above, overview, ranked_places
 from .descent import Descent
+from .distortions import Rng
 from .edge_kernels import DIRECTIONS
 from .edge_network import EdgeNetwork
 from .edges import edge_histograms
 from .inputs import tile_input
 from .network import TILE_SCORES, TileNetwork
-from .surfaces import surface
-from .synthesis import distorted, photo_window
+from .synthesis import distorted
 
 #: Sides of the windows that photographs are cut to, in pixels; few are as large as the last.
 _LEAST_PX, _LARGE_PX, _LARGEST_PX = 224, 1200, 2000
-_LARGE, _SURFACES = 0.2, 0.08
+_LARGE = 0.2
 #: The widest blur is this share of the short side, at least `_WIDEST_PX`.
 _WIDEST, _WIDEST_PX = 1 / 60, 8.0
 #: Samples are made once, at most so many, and seen several times.
-_MOST_SAMPLES = 150_000
+_MOST_SAMPLES = 120_000
 #: Share of samples in which what the tile network has seen is hidden: it knows these photographs, and is surer here than
 #: elsewhere.
 _HIDDEN = 0.15
@@ -53,15 +53,15 @@ class EdgeSample(NamedTuple):
     weight: float
 
 
-def edge_sample(photos: Sequence[np.ndarray], tiles: TileNetwork, rng: d.Rng) -> EdgeSample:
-    """A window of any size of a clean photograph, at times a drawn surface, distorted, and what is seen of it."""
-    if rng.random() < _SURFACES:
-        rgb = surface(*rng.integers(224, 353, 2).tolist(), rng)
-    else:
-        largest = _LARGEST_PX if rng.random() < _LARGE else _LARGE_PX
-        side = math.exp(rng.uniform(math.log(_LEAST_PX), math.log(largest)))
-        rgb = photo_window(photos[rng.integers(len(photos))], int(side), rng)
-    rgb, target, weight = distorted(rgb, rng, max(_WIDEST_PX, _WIDEST * min(rgb.shape[:2])))
+def edge_sample(
+    photos: Sequence[np.ndarray], fonts: Sequence[str], tiles: TileNetwork, rng: Rng
+) -> EdgeSample:
+    """A clean picture of any size, distorted, and what is seen of it."""
+    largest = _LARGEST_PX if rng.random() < _LARGE else _LARGE_PX
+    side = int(math.exp(rng.uniform(math.log(_LEAST_PX), math.log(largest))))
+    clean = clean_picture(photos, fonts, side, rng)
+    widest = max(_WIDEST_PX, _WIDEST * min(clean.rgb.shape[:2]))
+    rgb, target, weight = distorted(clean, rng, widest)
     whole, rgb = overview(shrink(rgb, 336)), large_enough(rgb)
     places = ranked_places(rgb)
     with torch.inference_mode():
@@ -73,18 +73,24 @@ def edge_sample(photos: Sequence[np.ndarray], tiles: TileNetwork, rng: d.Rng) ->
 class _Samples(IterableDataset):
     """Endless samples; what a worker makes depends on the arguments and its number alone."""
 
-    def __init__(self, photos: Sequence[np.ndarray], tiles: TileNetwork, seed: int):
-        self.photos, self.tiles, self.seed = photos, tiles, seed
+    def __init__(self, photos: Sequence[np.ndarray], fonts: Sequence[str], tiles: TileNetwork, seed: int):
+        self.photos, self.fonts, self.tiles, self.seed = photos, fonts, tiles, seed
 
     def __iter__(self) -> Iterator[EdgeSample]:
         worker = get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         while True:
-            yield edge_sample(self.photos, self.tiles, rng)
+            yield edge_sample(self.photos, self.fonts, self.tiles, rng)
 
 
 def train_edges(
-    photos: Sequence[np.ndarray], tiles: TileNetwork, steps: int, batch: int, seed: int, rate: float = 0.0125
+    photos: Sequence[np.ndarray],
+    fonts: Sequence[str],
+    tiles: TileNetwork,
+    steps: int,
+    batch: int,
+    seed: int,
+    rate: float = 0.0125,
 ) -> EdgeNetwork:
     """AdamW, cosine rate, averaged weights (EMA 0.9995). The loss is that of the tile network, for blur alone.
 
@@ -95,7 +101,9 @@ def train_edges(
     rng = np.random.default_rng(seed)
     tiles = tiles.eval()
     count = min(_MOST_SAMPLES, steps * batch)
-    made = DataLoader(_Samples(photos, tiles, seed), batch_size=None, num_workers=2, prefetch_factor=32)
+    made = DataLoader(
+        _Samples(photos, fonts, tiles, seed), batch_size=None, num_workers=2, prefetch_factor=32
+    )
     data = _gathered(iter(made), count)
     network = EdgeNetwork()
     descent = Descent(network, rate)

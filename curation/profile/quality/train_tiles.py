@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -14,29 +15,58 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from .clean_pictures import clean_picture
+from .crops import native_tiles, ranked_places
 from .descent import Descent
+from .distortions import Rng
 from .inputs import tile_input
 from .network import TILE_SCORES, TileNetwork
-from .synthesis import Sample, tile_sample
+from .synthesis import distorted
 
 #: Samples kept to be drawn from, and times that each is drawn on average: making one takes longer than learning from it.
 _KEPT, _DRAWN = 12_000, 3
 
 
+#: Sides of the windows that photographs are cut to, in pixels.
+_LEAST_PX, _LARGEST_PX = 224, 352
+
+
+@dataclass(
+    frozen=True
+)  # a tuple's arrays would come from the loader as files of shared memory, thousands at once
+class TileSample:
+    """Attributes:
+    pixels: uint8, tiles as the network sees them, see `crops.native_tiles`.
+    target, weight: of `synthesis.distorted`.
+    """
+
+    pixels: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+
+
+def tile_sample(photos: Sequence[np.ndarray], fonts: Sequence[str], rng: Rng) -> TileSample:
+    """Tiles of a clean picture, `distorted`."""
+    side = int(rng.integers(_LEAST_PX, _LARGEST_PX + 1))
+    rgb, target, weight = distorted(clean_picture(photos, fonts, side, rng), rng)
+    return TileSample(native_tiles(rgb, ranked_places(rgb)), target, weight)
+
+
 class Samples(IterableDataset):
     """Endless samples; the k-th depends on the arguments and k alone."""
 
-    def __init__(self, photos: Sequence[np.ndarray], seed: int):
-        self.photos, self.seed = photos, seed
+    def __init__(self, photos: Sequence[np.ndarray], fonts: Sequence[str], seed: int):
+        self.photos, self.fonts, self.seed = photos, fonts, seed
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[TileSample]:
         rng = np.random.default_rng([self.seed, 0])
         while True:
-            yield tile_sample(self.photos[rng.integers(len(self.photos))], rng)
+            yield tile_sample(self.photos, self.fonts, rng)
 
 
 def train_tiles(
     photos: Sequence[np.ndarray],
+    fonts: Sequence[str],
     steps: int,
     batch: int,
     seed: int,
@@ -61,7 +91,7 @@ def train_tiles(
     if start is not None:
         network.load_state_dict(start)
     descent = Descent(network, rate)
-    made = iter(DataLoader(Samples(photos, seed), batch_size=None, num_workers=1, prefetch_factor=64))
+    made = iter(DataLoader(Samples(photos, fonts, seed), batch_size=None, num_workers=1, prefetch_factor=64))
     kept = deque(islice(made, 4 * batch), maxlen=_KEPT)
     started, running = time.perf_counter(), np.zeros(len(TILE_SCORES))
     for step in range(steps):
@@ -88,7 +118,7 @@ def train_tiles(
     return descent.average
 
 
-def drawn(kept: Sequence[Sample], batch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def drawn(kept: Sequence[TileSample], batch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Input [batch, TILES, 32, 32, 16], target and weight [batch, scores] of samples mirrored and turned."""
     chosen = [kept[k] for k in rng.integers(0, len(kept), batch)]
     tiles = []
