@@ -1,7 +1,7 @@
 """How often clean charts and pages of text are taken for degraded pictures.
 
-Charts are drawn by matplotlib in all of its styles, pages of text by its mathtext and fonts: by code that shares nothing
-with the drawings of the training.
+Drawn by matplotlib in all of its styles: by code that shares nothing with the drawings of the training, which had its
+font, DejaVu, among others.
 
     python benchmarks/quality_charts.py [--charts 30] [--out DIR]
 
@@ -79,7 +79,7 @@ KINDS: tuple[Callable[[plt.Axes, Rng], None], ...] = (curves, bars, points, pie,
 
 def drawn(kind: Callable[[plt.Axes, Rng], None], rng: Rng) -> Image.Image:
     styles = [s for s in plt.style.available if not s.startswith("_")]
-    with plt.style.context(str(rng.choice(styles))), mpl.rc_context({"path.sketch": None}):
+    with plt.style.context(str(rng.choice(styles))):
         figure = plt.figure(figsize=tuple(rng.uniform(4, 9, 2)), dpi=rng.uniform(70, 160))
         axes = figure.add_subplot()
         kind(axes, rng)
