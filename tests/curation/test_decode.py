@@ -61,8 +61,11 @@ def test_modern_formats(format, options):
     assert np.abs(result.rgb.astype(int) - picture()).mean() < 2
 
 
-def test_heif_is_read_without_registering_it():
+def test_heif_is_read_without_registering_it(monkeypatch):
     pillow_heif = pytest.importorskip("pillow_heif")
+    monkeypatch.delitem(
+        Image.OPEN, "HEIF", raising=False
+    )  # imageio, in the tests, registers it for the process
     file = io.BytesIO()
     pillow_heif.from_pillow(IMAGE).save(file, quality=95)
     result = decode(file.getvalue())

@@ -19,7 +19,11 @@ from zcurate.curation.profile.quality.watermarks import find_fonts
 from zcurate.curation.profile.shrink import shrink
 
 FONTS = find_fonts([mpl.get_data_path() + "/fonts/ttf"])
-PHOTOS = [np.ascontiguousarray(data.chelsea()), np.ascontiguousarray(data.coffee())]
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return [np.ascontiguousarray(data.chelsea()), np.ascontiguousarray(data.coffee())]
 
 
 def text(axes, rng):
@@ -54,16 +58,16 @@ def test_clean_drawings_are_not_flagged(kind):
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.sampled_from([224, 350, 700]))
-def test_clean_pictures_are_about_as_large_as_asked(seed, side):
+def test_clean_pictures_are_about_as_large_as_asked(photos, seed, side):
     for fonts in ((), FONTS):
-        clean = clean_picture(PHOTOS, fonts, side, np.random.default_rng(seed))
+        clean = clean_picture(photos, fonts, side, np.random.default_rng(seed))
         assert clean.rgb.dtype == np.uint8
         assert clean.rgb.shape[2] == 3
         assert 150 <= min(clean.rgb.shape[:2]) <= max(352, side)
 
 
-def test_some_pictures_are_drawn_and_some_drawn_upon():
-    made = [clean_picture(PHOTOS, FONTS, 224, np.random.default_rng(k)) for k in range(150)]
+def test_some_pictures_are_drawn(photos):
+    made = [clean_picture(photos, FONTS, 224, np.random.default_rng(k)) for k in range(150)]
     flat = [c for c in made if c.flat]
     assert 5 <= len(flat) <= 30
     # a page has one color that most of it is of
@@ -74,8 +78,8 @@ def test_some_pictures_are_drawn_and_some_drawn_upon():
     assert np.median(shares) > 0.4
 
 
-def test_banding_is_planted_where_it_shows_alone():
-    rgb = PHOTOS[0]
+def test_banding_is_planted_where_it_shows_alone(photos):
+    rgb = photos[0]
     banding = TILE_SCORES.index("banding")
     planted = {
         flat: [distorted(Clean(rgb, flat), np.random.default_rng(k)).target[banding] for k in range(60)]

@@ -18,8 +18,7 @@ from zcurate.curation.profile.quality.muon import Muon, muon_and_adam
 from zcurate.curation.profile.quality.network import TILE_SCORES, MarkNetwork
 from zcurate.curation.profile.quality.pages import page
 from zcurate.curation.profile.quality.surfaces import stripes, surface
-from zcurate.curation.profile.quality.synthesis import Sample
-from zcurate.curation.profile.quality.train_tiles import drawn
+from zcurate.curation.profile.quality.train_tiles import TileSample, drawn
 from zcurate.curation.profile.quality.watermarks import find_fonts
 from zcurate.curation.profile.shrink_kernels import shrink_by
 
@@ -86,7 +85,7 @@ def test_muon_takes_the_normalized_convolutions_and_adam_all_else():
 def test_a_sample_drawn_is_mirrored_or_turned_and_keeps_its_scores():
     pixels = np.random.default_rng(0).integers(0, 256, (7, 64, 64, 3), np.uint8)
     target, weight = np.linspace(0, 1, 5, dtype=np.float32), np.ones(5, np.float32)
-    tiles, targets, weights = drawn([Sample(pixels, target, weight)], 64, np.random.default_rng(1))
+    tiles, targets, weights = drawn([TileSample(pixels, target, weight)], 64, np.random.default_rng(1))
     assert tiles.shape == (64, 7, 32, 32, 16)
     tiles = _pixels(tiles.numpy())
     np.testing.assert_array_equal(targets.numpy(), np.tile(target, (64, 1)))
