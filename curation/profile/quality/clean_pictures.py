@@ -49,7 +49,7 @@ def clean_picture(photos: Sequence[np.ndarray], fonts: Sequence[str], side_px: i
 
 
 def clean_copy(base: np.ndarray, short_side_px: int) -> np.ndarray:
-    """Reduced to a short side by area, so that the photograph's own noise and artifacts average out."""
+    """Reduced to a short side by area, so that the photograph's own noise and artifacts average out: uint8 [h, w, 3]."""
     h, w = base.shape[:2]
     scale = short_side_px / min(h, w)
     size = (max(64, round(w * scale)), max(64, round(h * scale)))
