@@ -19,8 +19,8 @@ from zcurate.model.generate import Generator
 from zcurate.model.pipeline_folder import tiny_pipeline
 from zcurate.model.request import Settings
 
+from .asking import metric
 from .running import RunningServer, until
-from .test_server import metric
 
 
 @pytest.fixture(scope="module")
