@@ -49,9 +49,9 @@ def blur(rgb: np.ndarray, sigma_px: float, rng: Rng) -> np.ndarray:
             of motion, of sqrt(2) x that.
     """
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.35:
         return cv2.GaussianBlur(rgb, (0, 0), sigma_px)
-    kernel = _disk(2 * sigma_px) if kind < 0.6 else _line(math.sqrt(12) * math.sqrt(2) * sigma_px, rng)
+    kernel = _disk(2 * sigma_px) if kind < 0.5 else _line(math.sqrt(12) * math.sqrt(2) * sigma_px, rng)
     return cv2.filter2D(rgb, -1, kernel, borderType=cv2.BORDER_REFLECT)
 
 
@@ -63,13 +63,21 @@ def _disk(radius_px: float) -> np.ndarray:
 
 
 def _line(length_px: float, rng: Rng) -> np.ndarray:
-    """A straight or slightly bent path of even speed; often level or upright, as of a swung camera or what falls."""
-    half = math.ceil(length_px / 2) + 1
+    """A straight or slightly bent path, often of even speed; often level or upright, as of a swung camera or what falls.
+
+    Args:
+        length_px: of a path of even speed with the same standard deviation.
+    """
+    path = np.linspace(0, 1, max(16, 4 * math.ceil(length_px / 2)))
+    if rng.random() < 0.4:  # a shaken hand starts or comes to rest
+        path = path ** math.exp(rng.normal(0, 0.4))
+    path = (path - path.mean()) / (math.sqrt(12) * path.std()) * length_px
+    half = math.ceil(np.abs(path).max()) + 1
     angle, bend = rng.uniform(0, math.pi), rng.normal(0, 0.5)
     if rng.random() < 0.25:
         angle, bend = math.pi / 2 * rng.integers(2), 0.0
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
-    for s in np.linspace(-length_px / 2, length_px / 2, max(16, 4 * half)):
+    for s in path:
         turn = angle + bend * s / length_px
         x, y = half + s * math.cos(turn), half + s * math.sin(turn)
         i, j = int(y), int(x)
@@ -193,6 +201,23 @@ def soft_light(rgb: np.ndarray, rng: Rng) -> np.ndarray:
     x = rgb.astype(np.float32) * (1 - share) + glow.astype(np.float32) * share
     low = rng.uniform(0.6, 0.95)
     return to_uint8(128 + (x - 128) * low + rng.uniform(-10, 25))
+
+
+def toned(rgb: np.ndarray, rng: Rng) -> np.ndarray:
+    """Another curve and less contrast, anywhere between black and white: overcast light, faded prints, editing."""
+    contrast = math.exp(rng.uniform(math.log(0.2), 0))
+    curve = (np.arange(256) / 255) ** math.exp(rng.uniform(-0.5, 0.5))
+    return cv2.LUT(rgb, to_uint8(255 * (rng.uniform(0, 1 - contrast) + contrast * curve)))
+
+
+def hazy(rgb: np.ndarray, rng: Rng) -> np.ndarray:
+    """Parts of it behind fog or smoke of one color, thick or thin."""
+    h, w = rgb.shape[:2]
+    knots = int(rng.integers(2, 5))
+    hills = cv2.resize(normal_field((knots, knots), rng), (w, h), interpolation=cv2.INTER_CUBIC)
+    thick = np.clip(rng.uniform(0.2, 0.7) + 0.35 * hills, 0, 0.92)[..., None]
+    color = rng.uniform(60, 245) + rng.normal(0, 8, 3).astype(np.float32)
+    return to_uint8(rgb + (color - rgb.astype(np.float32)) * thick)
 
 
 def film_grain(rgb: np.ndarray, rng: Rng) -> np.ndarray:

@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from ...errors import ConfigError
+from .blur_network import BlurNetwork
+from .blur_traces import BlurTraces, blur_traces
 from .color_inference import ColorInference
 from .color_network import ColorNetwork
-from .crops import large_enough, native_tiles, octaves_above, overview, ranked_places
-from .edge_network import EdgeNetwork
-from .edges import edge_histograms
+from .crops import large_enough, native_tiles, overview, ranked_places
 from .histograms import coarse, color_histograms
 from .inference import fold
 from .inputs import mark_cells, tile_input
@@ -35,15 +35,13 @@ class View(NamedTuple):
 
     Attributes:
         tiles: uint8 [TILES, 64, 64, 3], see `crops.native_tiles`.
-        edges: float32 [windows, values, directions], see `edges.edge_histograms`.
-        octaves: see `crops.octaves_above`.
+        blur: see `blur_traces.blur_traces`.
         cells: uint8 [80, 80, 24], see `inputs.mark_cells`.
         histograms: see `histograms.color_histograms`.
     """
 
     tiles: np.ndarray
-    edges: np.ndarray
-    octaves: float
+    blur: BlurTraces
     cells: np.ndarray
     histograms: tuple[np.ndarray, np.ndarray]
 
@@ -56,9 +54,9 @@ class QualityModel:
     """
 
     def __init__(
-        self, tiles: TileNetwork, edges: EdgeNetwork, marks: MarkNetwork, color: ColorNetwork, identity: str
+        self, tiles: TileNetwork, blur: BlurNetwork, marks: MarkNetwork, color: ColorNetwork, identity: str
     ):
-        self._tiles, self._edges, self._marks = fold(tiles), edges.eval(), fold(marks)
+        self._tiles, self._blur, self._marks = fold(tiles), blur.eval(), fold(marks)
         self._color = ColorInference(color)
         self.identity = identity
 
@@ -82,8 +80,7 @@ class QualityModel:
         places = ranked_places(rgb)
         return View(
             tiles=native_tiles(rgb, places),
-            edges=edge_histograms(rgb, places, whole),
-            octaves=octaves_above(rgb),
+            blur=blur_traces(rgb, places, whole),
             cells=mark_cells(whole),
             histograms=color_histograms(coarse(whole)),
         )
@@ -102,9 +99,9 @@ class QualityModel:
             planes = tile_input(np.concatenate([view.tiles for view in views]))
             seen = self._tiles.seen(torch.from_numpy(planes).unflatten(0, (len(views), -1)))
             tiles = self._tiles.out(seen)
-            shares = torch.from_numpy(np.stack([view.edges for view in views]))
-            octaves = torch.tensor([view.octaves for view in views])
-            blur = self._edges(shares, octaves, seen)
+            traces = zip(*(view.blur for view in views), strict=True)
+            shares, spectra, octaves = (torch.from_numpy(np.array(t, np.float32)) for t in traces)
+            blur = self._blur(shares, spectra, octaves, seen)
             marks = self._marks(torch.from_numpy(np.stack([view.cells for view in views])))
             histograms = (np.stack(kind) for kind in zip(*(view.histograms for view in views), strict=True))
             color = torch.from_numpy(self._color(*histograms))
@@ -124,7 +121,7 @@ def load_quality(path: str | Path = WEIGHTS) -> QualityModel:
     data = Path(path).read_bytes()
     networks = {
         "tiles": TileNetwork(),
-        "edges": EdgeNetwork(),
+        "blur": BlurNetwork(),
         "marks": MarkNetwork(),
         "color": ColorNetwork(),
     }

@@ -66,6 +66,10 @@ def _log_uniform(rng: d.Rng, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
+#: Shares of pictures of less contrast, everywhere or in parts: faint edges are not flat for being blurred.
+_TONED, _HAZY = 0.2, 0.06
+
+
 class Distorted(NamedTuple):
     """Attributes:
     rgb: uint8 [h, w, 3].
@@ -138,6 +142,11 @@ def distorted(clean: Clean, rng: d.Rng, strongest_px: float = 8.0) -> Distorted:
 
 
 def _look_alike(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:
+    draw = rng.random()
+    if draw < _TONED:
+        rgb = d.toned(rgb, rng)
+    elif draw < _TONED + _HAZY:
+        rgb = d.hazy(rgb, rng)
     draw = rng.random()
     if draw < 0.08:
         rgb = d.soft_light(rgb, rng)

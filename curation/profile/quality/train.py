@@ -27,16 +27,16 @@ from ..decode import decode
 from ..errors import ImageError
 from .clean_pictures import clean_copy
 from .network import TileNetwork
+from .train_blur import train_blur
 from .train_color import calibrate_color, clean_logits, held_out_logits, train_color
-from .train_edges import train_edges
 from .train_marks import calibrate_marks, train_marks
 from .train_tiles import train_tiles
 from .watermarks import find_fonts
 
 #: Photographs are kept in memory at most this large; more is not needed to cut windows from.
-_BASE_SIDE_PX = {"tiles": 1000, "edges": 1800, "marks": 900, "color": 480}
+_BASE_SIDE_PX = {"tiles": 1000, "blur": 1800, "marks": 900, "color": 480}
 #: Learning rates: of `descent.Descent`, of Adam for color.
-_RATES = {"tiles": 0.025, "edges": 0.0125, "marks": 0.025, "color": 5e-3}
+_RATES = {"tiles": 0.025, "blur": 0.0125, "marks": 0.025, "color": 5e-3}
 #: Share of clean photographs that may score over 0.5, for each score but those of tiles: nine scores together may flag 5 %.
 _FLAGGED = 0.0055
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--folds", type=int, default=5,
                         help="networks trained for the calibration of color alone, each without a part of the photos")  # fmt: skip
     parser.add_argument("--part", choices=["all", *_RATES], default="all",
-                        help="train one part and keep the others as they are in --out; edges need tiles")  # fmt: skip
+                        help="train one part and keep the others as they are in --out; blur needs tiles")  # fmt: skip
     parser.add_argument("--start", help="weights to go on from (tiles, marks); default: from scratch")
     parser.add_argument("--rate", type=float, help=f"learning rate; default: {_RATES}")
     parser.add_argument("--steps", type=int, default=6000)
@@ -105,15 +105,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
         if part == "tiles":
             network = train_tiles(photos, fonts, args.steps, args.batch, args.seed, own, rate, limit_s, keep)
-        elif part == "edges":
+        elif part == "blur":
             known = {k.removeprefix("tiles."): v for k, v in state.items() if k.startswith("tiles.")}
             if not known:
                 parser.error(
-                    f"{args.out} holds no tile network, which edges are judged beside; train --part tiles first"
+                    f"{args.out} holds no tile network, which blur is judged beside; train --part tiles first"
                 )
             tiles = TileNetwork()
             tiles.load_state_dict(known)
-            network = train_edges(photos, fonts, tiles, args.steps, args.batch, args.seed, rate)
+            network = train_blur(photos, fonts, tiles, args.steps, args.batch, args.seed, rate)
         elif part == "marks":
             network = train_marks(photos, fonts, args.steps, args.batch, args.seed, own, rate, limit_s, keep)
         else:

@@ -1,0 +1,46 @@
+"""All that the blur of a picture is judged by, beside what the tile network sees in it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .blur_windows import NATIVE_WINDOWS, native_windows, wide_windows
+from .crops import octaves_above
+from .edges import edge_histograms
+from .spectra import blur_spectrum
+
+#: Windows whose edges are counted: those at native resolution, then the whole picture made small.
+EDGE_WINDOWS = NATIVE_WINDOWS + 1
+#: Spectra: at native resolution and at half of it.
+SPECTRA = 2
+
+
+class BlurTraces(NamedTuple):
+    """Attributes:
+    shares: float32 [EDGE_WINDOWS, EDGE_VALUES, DIRECTIONS], see `edges.edge_histograms`.
+    spectra: float32 [SPECTRA, SPECTRUM_VALUES, DIRECTIONS], see `spectra.blur_spectrum`.
+    octaves: see `crops.octaves_above`.
+    """
+
+    shares: np.ndarray
+    spectra: np.ndarray
+    octaves: float
+
+
+def blur_traces(rgb: np.ndarray, places: np.ndarray, whole: np.ndarray) -> BlurTraces:
+    """Traces of blur in a picture.
+
+    Args:
+        rgb: uint8 [h, w, 3] at native resolution, of `crops.large_enough`.
+        places: int [n, 2], see `crops.ranked_places`.
+        whole: uint8 [320, 320, 3], see `crops.overview`.
+    """
+    native, wide = native_windows(rgb, places), wide_windows(rgb, places)
+    return BlurTraces(
+        shares=edge_histograms([*native, cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY)]),
+        spectra=np.stack([blur_spectrum(native), blur_spectrum(wide)]),
+        octaves=octaves_above(rgb),
+    )
