@@ -34,7 +34,10 @@ def without_mean(windows: np.ndarray, taper: np.ndarray, out: np.ndarray) -> Non
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def multiplied_power(spectra: np.ndarray) -> np.ndarray:
-    """Squared magnitudes and a little, four spectra at a time multiplied: float32 [n / 4, m] of complex64 [n, m]."""
+    """Squared magnitudes and a little, four spectra at a time multiplied: float32 [n / 4, m] of complex64 [n, m].
+
+    n is a multiple of four: what is over would be left out.
+    """
     count, size = spectra.shape
     out = np.empty((count // _TOGETHER, size), np.float32)
     for k in range(count // _TOGETHER):
