@@ -221,19 +221,20 @@ def profiled_with(new_models: Callable[[], ModelScores]) -> Contender:
 def quality_ms(files: Files, rounds: int, at_a_time: int) -> float | None:
     """The quality model alone, ms of CPU time per decoded picture: median over rounds."""
     try:
+        from zcurate.curation.profile.quality.glimpses import fine_copy
         from zcurate.curation.profile.quality.model import load_quality
 
         model = load_quality()
     except (ImportError, OSError):
         return None
     pixels = [decode(data).rgb for data in files]
-    pairs = [(rgb, shrink(rgb, SHORT_SIDE_PX)) for rgb in pixels]
+    copies = [(rgb, shrink(rgb, SHORT_SIDE_PX), fine_copy(rgb)) for rgb in pixels]
     seconds = []
     for _ in range(rounds + 1):
         started = time.process_time()
-        for start in range(0, len(pairs), at_a_time):
-            model.scores_of([model.view(*pair) for pair in pairs[start : start + at_a_time]])
-        seconds.append((time.process_time() - started) / len(pairs))
+        for start in range(0, len(copies), at_a_time):
+            model.scores_of([model.view(*some) for some in copies[start : start + at_a_time]])
+        seconds.append((time.process_time() - started) / len(copies))
     return round(1000 * statistics.median(seconds[1:]), 2)  # the first loads libraries
 
 

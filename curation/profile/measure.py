@@ -24,6 +24,7 @@ from .icc_cube import displayed_small
 from .jpeg_quality import jpeg_quality
 from .metadata import read_metadata
 from .noise import center_window, noise_sigma
+from .quality.glimpses import HALVED_PX, fine_copy
 from .sharpness import sharpness
 from .shrink import shrink, shrink_by_halves
 from .thumbnail import SHORT_SIDE_PX, thumbnail
@@ -68,7 +69,8 @@ def profile_image(
     if identity in block:
         raise BlockedContentError(f"content id {identity.hex()} is on the block list")
     image = decode(data, limits)
-    small_stored = shrink(image.pixels, SHORT_SIDE_PX)
+    halved = shrink_by_halves(image.pixels, HALVED_PX)
+    small_stored = shrink(image.pixels, SHORT_SIDE_PX, halved=halved)
     small = displayed_small(image, small_stored)
     thumb, thumb_width_px, thumb_height_px = thumbnail(small)
     working = np.ascontiguousarray(shrink(small, WORKING_SIDE_PX))
@@ -88,7 +90,7 @@ def profile_image(
         "thumb_height_px": thumb_height_px,
     }
     if models is not None:
-        models.add(row, image, small)
+        models.add(row, image, fine_copy(halved), small)
     return row
 
 

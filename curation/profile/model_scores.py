@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from .decoded import Decoded
+from .decoded import Decoded, oriented
 
 if TYPE_CHECKING:
     from .forensic import Forensic
@@ -21,8 +21,8 @@ AT_A_TIME = 4
 class ModelScores:
     """Scores rows of the profile, as many together as the networks are quickest with.
 
-    What the networks look at is taken from a picture at once, some 300 kB, so that no picture is kept. Not safe to
-    use from several threads at once.
+    What the networks look at is taken from a picture at once, some megabytes, so that no large picture is kept. Not safe
+    to use from several threads at once.
     """
 
     def __init__(self, quality: QualityModel, forensic: Forensic | None = None):
@@ -33,18 +33,20 @@ class ModelScores:
         self._quality, self._forensic = quality, forensic
         self._waiting: list[tuple[dict[str, Any], View, np.ndarray | None]] = []
 
-    def add(self, row: dict[str, Any], image: Decoded, small: np.ndarray) -> None:
+    def add(self, row: dict[str, Any], image: Decoded, fine: np.ndarray, small: np.ndarray) -> None:
         """Take a picture; its columns of `QUALITY_SCHEMA` are filled in by the time of the next `finish`.
 
         Args:
             row: columns of the picture, by name.
             image: the picture.
+            fine: uint8 [h, w, 3] or [h, w], `glimpses.fine_copy` of its pixels, before color management and turn.
             small: uint8 [h, w, 3], its copy of short side 336 px, as displayed.
         """
-        # what the models look at is finer than color management and does not depend on the turn
-        rgb = image.pixels if image.pixels.ndim == 3 else cv2.cvtColor(image.pixels, cv2.COLOR_GRAY2RGB)
+        # what the models look at is finer than color management; where watermarks are looked for depends on the turn alone
+        rgb = _colored(image.pixels)
         crops = None if self._forensic is None else self._forensic.crops(rgb)
-        self._waiting.append((row, self._quality.view(rgb, small), crops))
+        view = self._quality.view(rgb, small, oriented(_colored(fine), image.turn))
+        self._waiting.append((row, view, crops))
         if len(self._waiting) == AT_A_TIME:
             self.finish()
 
@@ -59,3 +61,8 @@ class ModelScores:
         if self._forensic is not None:
             for row, probability in zip(rows, self._forensic.probabilities(crops), strict=True):
                 row["ai_forensic"] = probability
+
+
+def _colored(pixels: np.ndarray) -> np.ndarray:
+    """Pixels [h, w, 3] as they are, grey [h, w] in three channels."""
+    return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)

@@ -8,7 +8,9 @@ import numpy as np
 from .shrink_kernels import halve
 
 
-def shrink(pixels: np.ndarray, short_side_px: int, max_aspect: int = 8) -> np.ndarray:
+def shrink(
+    pixels: np.ndarray, short_side_px: int, max_aspect: int = 8, halved: np.ndarray | None = None
+) -> np.ndarray:
     """Average down to a short side; never enlarges.
 
     By halves as long as that leaves enough, then once by a factor under 2, bilinearly: at such factors
@@ -19,6 +21,7 @@ def shrink(pixels: np.ndarray, short_side_px: int, max_aspect: int = 8) -> np.nd
         short_side_px: wanted length of the short side.
         max_aspect: the long side is at most this many times `short_side_px`, so that a strip of
             1 x 100,000 pixels stays small.
+        halved: what `shrink_by_halves` made of `pixels` for this short side or a longer one; spares doing it again.
 
     Returns:
         uint8 [h', w', 3] or [h', w'], both sides at least 1; the input itself when it is small enough.
@@ -29,7 +32,7 @@ def shrink(pixels: np.ndarray, short_side_px: int, max_aspect: int = 8) -> np.nd
     if scale == 1.0:
         return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    pixels = shrink_by_halves(pixels, short_side_px)
+    pixels = shrink_by_halves(pixels if halved is None else halved, short_side_px)
     narrow = 2 * size[0] < pixels.shape[1] or 2 * size[1] < pixels.shape[0]
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if narrow else cv2.INTER_LINEAR)
 

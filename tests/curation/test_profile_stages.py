@@ -137,8 +137,9 @@ def test_profile_values_fit_the_schema(tmp_path):
 
 def test_models_see_stored_pixels_and_the_displayed_copy():
     class Models:
-        def add(self, row, image, small):
+        def add(self, row, image, fine, small):
             assert image.pixels.shape[:2] == (700, 1000)
+            assert fine is image.pixels
             assert small.shape == (336, 480, 3)
             row.update(dict.fromkeys(QUALITY_SCHEMA.names, 0.25))
 

@@ -14,6 +14,7 @@ from zcurate.curation.profile.quality import inference
 from zcurate.curation.profile.quality.color_inference import ColorInference
 from zcurate.curation.profile.quality.color_network import ColorNetwork
 from zcurate.curation.profile.quality.crops import overview
+from zcurate.curation.profile.quality.glimpses import GLIMPSE_PX
 from zcurate.curation.profile.quality.histograms import coarse, color_histograms
 from zcurate.curation.profile.quality.inference import fold
 from zcurate.curation.profile.quality.model import WEIGHTS, load_quality
@@ -24,6 +25,15 @@ GIVEN = {
     TileNetwork: lambda n: torch.randn(n, 7, 32, 32, 16),
     MarkNetwork: lambda n: torch.randint(0, 256, (n, 80, 80, 24), dtype=torch.uint8),
 }
+
+
+def test_folding_changes_no_score_of_a_closer_look():
+    slow = trained(MarkNetwork)
+    looks = torch.randint(0, 256, (3, GLIMPSE_PX // 4, GLIMPSE_PX // 4, 24), dtype=torch.uint8)
+    with torch.inference_mode():
+        before = slow.score_and_map(looks)
+        for got, expected in zip(fold(slow).score_and_map(looks), before, strict=True):
+            torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-3)
 
 
 def trained(network: type[torch.nn.Module]) -> torch.nn.Module:

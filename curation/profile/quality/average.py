@@ -3,7 +3,7 @@
     python -m zcurate.curation.profile.quality.average --part marks --out weights.safetensors A B [C ...]
 
 After Wortsman et al., "Model soups" (2022). Runs of different seeds at a low rate end near enough to each other; their mean is
-then written in place of that part of the first file.
+then written in place of that part of the first file. It is to be calibrated anew: what is flagged is that of no run.
 """
 
 from __future__ import annotations

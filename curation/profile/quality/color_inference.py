@@ -30,7 +30,7 @@ class ColorInference:
         ]
 
     def __call__(self, chroma: np.ndarray, light: np.ndarray) -> np.ndarray:
-        """Logits, float32 [n, 3], of `COLOR_SCORES`.
+        """Logits of a cast, float32 [n].
 
         Args:
             chroma, light: [n, ...] of what `histograms.color_histograms` gives.
@@ -40,9 +40,11 @@ class ColorInference:
         rectify(maps, self._bias)
         seen = np.concatenate([torch.fft.rfft2(torch.from_numpy(maps)).numpy(), seen], axis=1)
         fits = _filtered(seen, self._second[None]).reshape(len(chroma), -1)
-        return np.stack([self._decide(*of_one) for of_one in zip(fits, chroma, light, strict=True)])
+        return np.array(
+            [self._decide(*of_one) for of_one in zip(fits, chroma, light, strict=True)], np.float32
+        )
 
-    def _decide(self, fit: np.ndarray, chroma: np.ndarray, light: np.ndarray) -> np.ndarray:
+    def _decide(self, fit: np.ndarray, chroma: np.ndarray, light: np.ndarray) -> np.float32:
         known, sureness = moments_of_belief(fit, self._prior, self._plane)
         row, column = known[0], known[1]
         most, least = max(np.float32(0), -row, -column), min(np.float32(0), -row, -column)
@@ -50,9 +52,8 @@ class ColorInference:
         (of_light, light_bias), (hidden, hidden_bias), (out, out_bias) = self._layers
         seen = [known, about, moments_of_histograms(chroma.reshape(len(chroma), -1), self._plane)]
         seen.append(np.maximum(of_light @ light + light_bias, 0))
-        logits = out @ np.maximum(hidden @ np.concatenate(seen) + hidden_bias, 0) + out_bias
-        logits[0] += np.log((most - least + 0.01) / ABOUT_CAST)
-        return logits
+        logit = out @ np.maximum(hidden @ np.concatenate(seen) + hidden_bias, 0) + out_bias
+        return logit[0] + np.log((most - least + 0.01) / ABOUT_CAST)
 
 
 def _filtered(spectra: np.ndarray, filters: np.ndarray) -> np.ndarray:

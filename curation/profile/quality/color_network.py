@@ -1,4 +1,4 @@
-"""Cast and exposure from histograms."""
+"""Cast from histograms of color."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .histograms import BINS, BINS_PER_UNIT, CHROMA_CHANNELS, LIGHT_BINS
-from .network import COLOR_SCORES
 
 #: Imbalance of the channels at which `synthesis.cast_score` is a half.
 ABOUT_CAST = 0.24
@@ -18,7 +17,7 @@ _ABOUT = 12 + 5 * CHROMA_CHANNELS + 3
 
 
 class ColorNetwork(nn.Module):
-    """Where in the log-chroma plane neutral grey lies, how surely, and what cast and exposure that means.
+    """Where in the log-chroma plane neutral grey lies, how surely, and what cast that means.
 
     The histograms are correlated with learned filters as large as they are, as convolutional color constancy does
     (Barron 2015; by Fourier transform: Barron and Tsai, "Fast Fourier color constancy", 2017), here in two
@@ -40,7 +39,7 @@ class ColorNetwork(nn.Module):
         self.register_buffer("plane", plane.flatten(1).T.contiguous(), persistent=False)
         self.light = nn.Linear(LIGHT_BINS, 32)
         self.hidden = nn.Linear(_ABOUT + 32, 64)
-        self.out = nn.Linear(64, len(COLOR_SCORES))
+        self.out = nn.Linear(64, 1)
 
     def spectra(self) -> tuple[Tensor, Tensor]:
         """What the histograms' transforms are multiplied by in the first and the second layer."""
@@ -55,8 +54,8 @@ class ColorNetwork(nn.Module):
         return total + 0.1 * self.second.square().sum()
 
     def forward(self, chroma: Tensor, light: Tensor) -> Tensor:
-        """Logits [n, 3] of `COLOR_SCORES`; arguments as of `belief` and `scores`."""
-        return self.scores(*self.belief(chroma), light)
+        """Logits [n] of a cast; arguments as of `belief` and `score`."""
+        return self.score(*self.belief(chroma), light)
 
     def belief(self, chroma: Tensor) -> tuple[Tensor, Tensor]:
         """Log probability of grey lying in each bin [n, BINS * BINS], and moments of the histograms.
@@ -74,8 +73,8 @@ class ColorNetwork(nn.Module):
         fit = torch.fft.irfft2((seen * second).sum(dim=1), s=(BINS, BINS)) + self.prior
         return F.log_softmax(fit.flatten(1), dim=1), moments.flatten(1)
 
-    def scores(self, belief: Tensor, moments: Tensor, light: Tensor) -> Tensor:
-        """Logits [n, 3] from what `belief` gave.
+    def score(self, belief: Tensor, moments: Tensor, light: Tensor) -> Tensor:
+        """Logits [n] from what `belief` gave.
 
         Args:
             light: float32 [n, LIGHT_BINS], see `histograms.color_histograms`.
@@ -88,10 +87,10 @@ class ColorNetwork(nn.Module):
         unsure = -(share * belief).sum(dim=1)
         about = [torch.hypot(row, column), unsure, share.amax(dim=1), most - least, most, least]
         seen = [known, torch.stack(about, dim=1), moments, F.relu(self.light(light))]
-        out = self.out(F.relu(self.hidden(torch.cat(seen, dim=1))))
+        out = self.out(F.relu(self.hidden(torch.cat(seen, dim=1))))[:, 0]
         # what `synthesis.cast_score` gives for the mean belief, to be corrected by what else is seen
         plain = torch.log((most - least + 0.01) / ABOUT_CAST)
-        return torch.cat([out[:, :1] + plain[:, None], out[:, 1:]], dim=1)
+        return out + plain
 
 
 def _conjugate(filters: Tensor) -> Tensor:

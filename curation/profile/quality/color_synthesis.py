@@ -7,14 +7,28 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 
 from . import distortions as d
 from .histograms import BINS, BINS_PER_UNIT, COARSE_PX, color_histograms
 from .pages import page
 from .synthesis import cast_score, exposure_score
 
-#: Share of samples that show a diagram.
-_DIAGRAMS = 0.06
+#: Side to which photographs are squeezed before they are framed.
+_BASE_PX = 160
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Pages and diagrams among the samples.
+
+    Attributes:
+        share: of all samples.
+        painted: share of them on colored paper, and with colored panels and slices. What cast such have, only their makers know.
+    """
+
+    share: float
+    painted: float
 
 
 @dataclass(frozen=True)
@@ -33,15 +47,37 @@ class ColorSample:
     weight: np.ndarray
 
 
-def color_sample(photos: Sequence[np.ndarray], rng: d.Rng) -> ColorSample:
-    """A photograph framed anew, with a look that is no fault, cast and exposure as chance has it; or a clean diagram.
+def color_samples(
+    names: Sequence[str],
+    photos: Sequence[np.ndarray],
+    fonts: Sequence[str],
+    pages: Pages,
+    count: int,
+    rng: d.Rng,
+) -> dict[str, torch.Tensor]:
+    """The named attributes of so many samples, stacked: see `color_sample`."""
+    bases = [cv2.resize(p, (_BASE_PX, _BASE_PX), interpolation=cv2.INTER_AREA) for p in photos]
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for _ in range(count):
+        sample = color_sample(bases, fonts, pages, rng)
+        for name, values in found.items():
+            values.append(getattr(sample, name))
+    return {name: torch.from_numpy(np.stack(values)) for name, values in found.items()}
+
+
+def color_sample(photos: Sequence[np.ndarray], fonts: Sequence[str], pages: Pages, rng: d.Rng) -> ColorSample:
+    """A photograph framed anew, with a look that is no fault, cast and exposure as chance has it; or a clean page or diagram.
 
     Args:
         photos: uint8 [h, w, 3], both sides some 160 px: color needs no more.
+        fonts: font files to write pages in; without any, diagrams alone.
     """
-    drawn = rng.random() < _DIAGRAMS
+    drawn = rng.random() < pages.share
     grey = not drawn and rng.random() < 0.06
-    rgb = _diagram(rng) if drawn else _look(_framed(photos[rng.integers(len(photos))], rng), grey, rng)
+    if drawn:
+        rgb = _page(fonts, pages.painted, rng)
+    else:
+        rgb = _look(_framed(photos[rng.integers(len(photos))], rng), grey, rng)
     target, weight = np.zeros(3, np.float32), np.ones(3, np.float32)
     white = np.full((1, 1, 3), 128, np.uint8)
     exposed = rng.random()
@@ -58,7 +94,7 @@ def color_sample(photos: Sequence[np.ndarray], rng: d.Rng) -> ColorSample:
     target[0] = cast_score(max(r, g, b) - min(r, g, b))
     weight[1:] = target[0] < 0.4
     weight[0] = max(target[1:]) < 0.75  # hardly any color is left
-    if rng.random() < 0.5:
+    if rng.random() < (0.1 if drawn else 0.5):
         rgb = d.to_uint8(rgb + d.normal_field(rgb.shape, rng) * np.float32(rng.uniform(0, 3)))
     at = np.array([g - r, g - b], np.float32) * BINS_PER_UNIT + BINS // 2
     chroma, light = color_histograms(rgb)
@@ -66,10 +102,35 @@ def color_sample(photos: Sequence[np.ndarray], rng: d.Rng) -> ColorSample:
     return ColorSample(chroma, light, np.clip(at, 0, BINS - 1), target, weight)
 
 
-def _diagram(rng: d.Rng) -> np.ndarray:
-    """White paper is not overexposed, and tinted paper has no cast."""
-    drawn = page(4 * COARSE_PX, 4 * COARSE_PX, (), rng)
+def _page(fonts: Sequence[str], painted: float, rng: d.Rng) -> np.ndarray:
+    """White paper, colored paper and panels are not overexposed, and tinted paper has no cast."""
+    drawn = page(4 * COARSE_PX, 4 * COARSE_PX, fonts, rng)
+    if rng.random() < painted:
+        drawn = d.to_uint8(drawn * _paint(rng))
+    if rng.random() < painted:
+        for _ in range(rng.integers(1, 6)):
+            _fill(drawn, rng)
+    if rng.random() < 0.5:
+        drawn = d.jpeg(drawn, int(rng.integers(40, 98)), "420")
     return cv2.resize(drawn, (COARSE_PX,) * 2, interpolation=cv2.INTER_AREA)
+
+
+def _fill(drawn: np.ndarray, rng: d.Rng) -> None:
+    """The ground of a chart, or all but a margin, or a slice of a pie; in place."""
+    (top, bottom), (left, right) = (np.sort(rng.integers(0, len(drawn), 2)).tolist() for _ in range(2))
+    if rng.random() < 0.5:
+        drawn[top:bottom, left:right] = d.to_uint8(drawn[top:bottom, left:right] * _paint(rng))
+        return
+    center, axes = ((left + right) // 2, (top + bottom) // 2), ((right - left) // 2, (bottom - top) // 2)
+    start = rng.uniform(0, 360)
+    color = tuple((255 * _paint(rng)).tolist())
+    cv2.ellipse(drawn, center, axes, 0, start, start + rng.uniform(20, 360), color, cv2.FILLED, cv2.LINE_AA)
+
+
+def _paint(rng: d.Rng) -> np.ndarray:
+    """Shares of red, green and blue that a color leaves of white: float [3], often all of one."""
+    color = rng.uniform(0.3, 1, 3)
+    return color / color.max() if rng.random() < 0.6 else color
 
 
 def _framed(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:

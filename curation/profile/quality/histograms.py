@@ -19,7 +19,7 @@ BINS, BINS_PER_UNIT = 64, 16
 #: Histograms: of dark, middle, bright pixels and of edges.
 CHROMA_CHANNELS = 4
 #: Numbers on light.
-LIGHT_BINS = 32 + 16 + 16 + 4
+LIGHT_BINS = 32 + 16 + 16 + 4 + 8
 
 #: Log of every level, in bins.
 _LOGS = np.log(np.arange(256, dtype=np.float32) + 1) * np.float32(BINS_PER_UNIT)
@@ -43,8 +43,8 @@ def color_histograms(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Square roots of shares of all pixels, so that rare colors count:
         of log chroma, float32 [CHROMA_CHANNELS, BINS, BINS], axes (channel, log g/r, log g/b);
-        of luma, of the largest and of the smallest channel, and of what is clipped or without color: float32
-        [LIGHT_BINS].
+        of luma, of the largest and of the smallest channel, of what is clipped or without color, and of luma where there
+        is no edge: float32 [LIGHT_BINS].
     """
     chroma, light = np.zeros((CHROMA_CHANNELS, BINS, BINS), np.int32), np.zeros(LIGHT_BINS, np.int32)
     count_colors(rgb, _LOGS, chroma, light)

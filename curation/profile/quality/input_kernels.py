@@ -12,6 +12,8 @@ DARK_LUMA, BRIGHT_LUMA = 70, 150
 LOWEST, HIGHEST = 4, 248
 #: Weakest edge counted: sum of differences of a channel in two directions, largest channel.
 EDGE = 10
+#: The strongest that is no edge at all: as drawn grounds have it, and skies.
+FLAT = 1
 #: ITU-R BT.601 luma and scaled color differences.
 _YCC = (
     np.array([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]], np.float32) * _SCALE
@@ -113,18 +115,20 @@ def count_colors(rgb: np.ndarray, logs: np.ndarray, chroma: np.ndarray, light: n
             light[65] += low >= 250
             light[66] += high <= 5
             light[67] += high - low <= 4
+            across = x > 0 and y > 0
+            if across:
+                red = min(255, abs(r - rgb[y - 1, x, 0]) + abs(r - rgb[y, x - 1, 0]))
+                green = min(255, abs(g - rgb[y - 1, x, 1]) + abs(g - rgb[y, x - 1, 1]))
+                blue = min(255, abs(b - rgb[y - 1, x, 2]) + abs(b - rgb[y, x - 1, 2]))
+                strongest = max(red, green, blue)
+                light[68 + (luma >> 5)] += strongest <= FLAT
             if low < LOWEST or high > HIGHEST:
                 continue
             group = (luma >= DARK_LUMA) + (luma >= BRIGHT_LUMA)
             row = min(max(logs[g] - logs[r] + middle, np.float32(0)), last)
             column = min(max(logs[g] - logs[b] + middle, np.float32(0)), last)
             chroma[group, int(row), int(column)] += 1
-            if x == 0 or y == 0:
-                continue
-            r = min(255, abs(r - rgb[y - 1, x, 0]) + abs(r - rgb[y, x - 1, 0]))
-            g = min(255, abs(g - rgb[y - 1, x, 1]) + abs(g - rgb[y, x - 1, 1]))
-            b = min(255, abs(b - rgb[y - 1, x, 2]) + abs(b - rgb[y, x - 1, 2]))
-            if max(r, g, b) >= EDGE:
-                row = min(max(logs[g] - logs[r] + middle, np.float32(0)), last)
-                column = min(max(logs[g] - logs[b] + middle, np.float32(0)), last)
+            if across and strongest >= EDGE:
+                row = min(max(logs[green] - logs[red] + middle, np.float32(0)), last)
+                column = min(max(logs[green] - logs[blue] + middle, np.float32(0)), last)
                 chroma[3, int(row), int(column)] += 1

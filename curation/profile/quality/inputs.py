@@ -30,10 +30,10 @@ def mark_cells(rgb: np.ndarray) -> np.ndarray:
     """Luma of every pixel and color of every other, gathered in cells of 4 x 4 pixels.
 
     Args:
-        rgb: uint8 [320, 320, 3].
+        rgb: uint8 [n, n, 3], n a multiple of 4.
 
     Returns:
-        uint8 [80, 80, 24]: 16 of luma (16..235), 4 each of blue and red difference (128 is none), BT.601.
+        uint8 [n / 4, n / 4, 24]: 16 of luma (16..235), 4 each of blue and red difference (128 is none), BT.601.
     """
     planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)
     side, count = rgb.shape[0], rgb.shape[0] // 4

@@ -41,20 +41,13 @@ class MarkPair:
     mask: np.ndarray
 
 
-def scene(
-    photos: Sequence[np.ndarray], fonts: Sequence[str], rng: d.Rng, *, plain: bool = False
-) -> np.ndarray:
+def scene(photos: Sequence[np.ndarray], fonts: Sequence[str], rng: d.Rng) -> np.ndarray:
     """A clean overview: a photograph, or a page, scene or product made up, framed and turned anew, often with things in it that
     only look like marks.
-
-    Args:
-        plain: framed anew, nothing else.
 
     Returns:
         uint8 [OVERVIEW_PX, OVERVIEW_PX, 3].
     """
-    if plain:
-        return overview(_framed(photos[rng.integers(len(photos))], rng, closest=0.45))
     if rng.random() < 0.15:
         rgb = _framed(_drawn(photos, fonts, rng), rng, closest=0.45)
     else:
@@ -83,21 +76,27 @@ def _drawn(photos: Sequence[np.ndarray], fonts: Sequence[str], rng: d.Rng) -> np
 
 
 def _framed(rgb: np.ndarray, rng: d.Rng, closest: float) -> np.ndarray:
-    """A part of a picture, at the size of the copy that overviews are made of, at times as in a mirror.
-
-    Args:
-        closest: least share of each side that is kept (a fifth less at times); never less than 200 px.
-    """
-    h, w = rgb.shape[:2]
-    if rng.random() < 0.8:
-        keep = math.exp(rng.uniform(math.log(closest), 0)) * rng.uniform(0.8, 1.0, 2)
-        ch, cw = (min(side, max(200, int(side * k))) for side, k in zip((h, w), keep, strict=True))
-        top, left = rng.integers(0, h - ch + 1), rng.integers(0, w - cw + 1)
-        rgb = rgb[top : top + ch, left : left + cw]
+    """A `framed` part of a picture, at the size of the copy that overviews are made of."""
+    rgb = framed(rgb, rng, closest)
     scale = min(1.0, 336 / min(rgb.shape[:2]))
     size = (max(48, round(rgb.shape[1] * scale)), max(48, round(rgb.shape[0] * scale)))
     rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     return cv2.flip(rgb, 1) if rng.random() < 0.5 else rgb
+
+
+def framed(rgb: np.ndarray, rng: d.Rng, closest: float) -> np.ndarray:
+    """A part of a picture, at times all of it.
+
+    Args:
+        closest: least share of each side that is kept (a fifth less at times); never less than 200 px.
+    """
+    if rng.random() >= 0.8:
+        return rgb
+    h, w = rgb.shape[:2]
+    keep = math.exp(rng.uniform(math.log(closest), 0)) * rng.uniform(0.8, 1.0, 2)
+    ch, cw = (min(side, max(200, int(side * k))) for side, k in zip((h, w), keep, strict=True))
+    top, left = rng.integers(0, h - ch + 1), rng.integers(0, w - cw + 1)
+    return rgb[top : top + ch, left : left + cw]
 
 
 def _field(cells: int, rng: d.Rng) -> np.ndarray:

@@ -18,10 +18,13 @@ from .blur_traces import BlurTraces, blur_traces
 from .color_inference import ColorInference
 from .color_network import ColorNetwork
 from .crops import large_enough, native_tiles, overview, ranked_places
+from .exposure_network import ExposureNetwork
+from .glimpses import fine_copy
 from .histograms import coarse, color_histograms
 from .inference import fold
 from .inputs import mark_cells, tile_input
-from .network import COLOR_SCORES, SCORES, TILE_SCORES, MarkNetwork, TileNetwork
+from .network import EXPOSURE_SCORES, SCORES, TILE_SCORES, MarkNetwork, TileNetwork
+from .watermark_score import watermark_logits
 
 #: The bundled weights.
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
@@ -37,12 +40,14 @@ class View(NamedTuple):
         tiles: uint8 [TILES, 64, 64, 3], see `crops.native_tiles`.
         blur: see `blur_traces.blur_traces`.
         cells: uint8 [80, 80, 24], see `inputs.mark_cells`.
+        fine: uint8 [h, w, 3], see `glimpses.fine_copy`.
         histograms: see `histograms.color_histograms`.
     """
 
     tiles: np.ndarray
     blur: BlurTraces
     cells: np.ndarray
+    fine: np.ndarray
     histograms: tuple[np.ndarray, np.ndarray]
 
 
@@ -54,27 +59,35 @@ class QualityModel:
     """
 
     def __init__(
-        self, tiles: TileNetwork, blur: BlurNetwork, marks: MarkNetwork, color: ColorNetwork, identity: str
+        self,
+        tiles: TileNetwork,
+        blur: BlurNetwork,
+        marks: MarkNetwork,
+        color: ColorNetwork,
+        exposure: ExposureNetwork,
+        identity: str,
     ):
         self._tiles, self._blur, self._marks = fold(tiles), blur.eval(), fold(marks)
-        self._color = ColorInference(color)
+        self._color, self._exposure = ColorInference(color), exposure.eval()
         self.identity = identity
 
     def scores(self, rgb: np.ndarray, small: np.ndarray) -> dict[str, float]:
         """Score one picture.
 
-        Args and Returns: as of `view`, and one of `scores_of`.
+        Args and Returns: as of `view` for a picture as displayed, and one of `scores_of`.
         """
-        return self.scores_of([self.view(rgb, small)])[0]
+        return self.scores_of([self.view(rgb, small, fine_copy(rgb))])[0]
 
     @staticmethod
-    def view(rgb: np.ndarray, small: np.ndarray) -> View:
+    def view(rgb: np.ndarray, small: np.ndarray, fine: np.ndarray) -> View:
         """What of a picture is looked at.
 
         Args:
             rgb: uint8 [h, w, 3], sRGB at native resolution; any orientation.
             small: uint8 [h', w', 3], the same picture as displayed, short side 336 px (smaller pictures as
                 they are).
+            fine: its `glimpses.fine_copy`, turned as displayed (its colors need not be managed); kept as it is in what is
+                returned.
         """
         whole, rgb = overview(small), large_enough(rgb)
         places = ranked_places(rgb)
@@ -82,11 +95,13 @@ class QualityModel:
             tiles=native_tiles(rgb, places),
             blur=blur_traces(rgb, places, whole),
             cells=mark_cells(whole),
+            fine=fine,
             histograms=color_histograms(coarse(whole)),
         )
 
     def scores_of(self, views: Sequence[View]) -> list[dict[str, float]]:
-        """Score some pictures together, which takes less time than one by one; scores are the same but for rounding.
+        """Score some pictures together, which takes less time than one by one; scores are the same but for rounding (and,
+        far below 0.5, for a watermark at the very limit of being looked at closer).
 
         Args:
             views: one or more; about four are quickest.
@@ -102,13 +117,15 @@ class QualityModel:
             traces = zip(*(view.blur for view in views), strict=True)
             shares, spectra, octaves = (torch.from_numpy(np.array(t, np.float32)) for t in traces)
             blur = self._blur(shares, spectra, octaves, seen)
-            marks = self._marks(torch.from_numpy(np.stack([view.cells for view in views])))
-            histograms = (np.stack(kind) for kind in zip(*(view.histograms for view in views), strict=True))
-            color = torch.from_numpy(self._color(*histograms))
-            values = torch.sigmoid(
-                torch.cat([blur[:, None], tiles[:, 1:], marks[:, None], color], dim=1)
-            ).tolist()
-        named = [dict(zip((*TILE_SCORES, "watermark", *COLOR_SCORES), row, strict=True)) for row in values]
+            cells = np.stack([view.cells for view in views])
+            marks = watermark_logits(self._marks, cells, [view.fine for view in views])
+            chroma, light = map(np.stack, zip(*(view.histograms for view in views), strict=True))
+            cast = torch.from_numpy(self._color(chroma, light))
+            exposure = self._exposure(torch.from_numpy(light))
+            alone = [x[:, None] for x in (marks, cast)]
+            values = torch.sigmoid(torch.cat([blur[:, None], tiles[:, 1:], *alone, exposure], dim=1)).tolist()
+        names = *TILE_SCORES, "watermark", "cast", *EXPOSURE_SCORES
+        named = [dict(zip(names, row, strict=True)) for row in values]
         return [{name: row[name] for name in SCORES} for row in named]
 
 
@@ -124,6 +141,7 @@ def load_quality(path: str | Path = WEIGHTS) -> QualityModel:
         "blur": BlurNetwork(),
         "marks": MarkNetwork(),
         "color": ColorNetwork(),
+        "exposure": ExposureNetwork(),
     }
     try:
         state = load(data)

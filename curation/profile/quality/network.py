@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,10 +11,10 @@ from torch import Tensor, nn
 from .crops import NATIVE_TILES
 from .depthwise import DepthwiseConv2d
 
-#: Scores of each part, in order of its outputs; `MarkNetwork` has the one that is left.
+#: Scores of each part, in order of its outputs; `ColorNetwork` and `MarkNetwork` have the two that are left.
 TILE_SCORES = ("blur", "noise", "banding", "jpeg_artifacts", "upscaled")
-COLOR_SCORES = ("cast", "overexposed", "underexposed")
-SCORES = (*TILE_SCORES, "cast", "watermark", "overexposed", "underexposed")
+EXPOSURE_SCORES = ("overexposed", "underexposed")
+SCORES = (*TILE_SCORES, "cast", "watermark", *EXPOSURE_SCORES)
 
 
 class Block(nn.Sequential):
@@ -97,7 +99,7 @@ class MarkNetwork(nn.Module):
     The first layer sees windows of 8 x 8 pixels, 4 apart.
     """
 
-    #: Cells along a side of the map.
+    #: Cells along a side of the map of an `overview`; of another square a sixteenth of its pixels.
     MASK_CELLS = 20
 
     def __init__(self) -> None:
@@ -110,18 +112,23 @@ class MarkNetwork(nn.Module):
         self.whole = nn.Sequential(Block(64, 96, 2), _Deep(96), _Deep(96))
         self.hidden = nn.Linear(2 * 96 + 3, 48)
         self.out = nn.Linear(48, 1)
+        #: Logit below which a whole picture is not looked at closer, see `watermark_score`.
+        self.register_buffer("sure", torch.tensor(-math.inf))
 
     def forward(self, cells: Tensor) -> Tensor:
         """Logits [n] of a watermark being there.
 
         Args:
-            cells: uint8 [n, 80, 80, 24], see `inputs.mark_cells`.
+            cells: uint8 [n, h, h, 24], see `inputs.mark_cells`; h is 80 for an overview.
         """
-        return self._decide(self.shapes(self._strokes(cells)))[0]
+        return self.score_and_map(cells)[0]
+
+    def score_and_map(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [n] as of `forward`, and of a map of where it is: [n, h / 4, h / 4]."""
+        return self._decide(self.shapes(self._strokes(cells)))
 
     def score_and_maps(self, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits [n] as of `forward`, and of two maps of where it is: [n, MASK_CELLS, MASK_CELLS], and with cells
-        half as large, which is learned from alone."""
+        """As of `score_and_map`, and a map with cells half as large, which is learned from alone."""
         strokes = self._strokes(cells)
         score, mask = self._decide(self.shapes(strokes))
         return score, mask, self.fine(strokes)[:, 0]

@@ -13,8 +13,9 @@ import argparse
 import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,20 +26,33 @@ from torch import nn
 
 from ..decode import decode
 from ..errors import ImageError
+from .calibration import clean_logits, held_out_logits, lower
 from .clean_pictures import clean_copy
 from .network import TileNetwork
 from .train_blur import train_blur
-from .train_color import calibrate_color, clean_logits, held_out_logits, train_color
+from .train_color import train_color
+from .train_exposure import train_exposure
 from .train_marks import calibrate_marks, train_marks
 from .train_tiles import train_tiles
 from .watermarks import find_fonts
 
 #: Photographs are kept in memory at most this large; more is not needed to cut windows from.
-_BASE_SIDE_PX = {"tiles": 1000, "blur": 1800, "marks": 900, "color": 480}
-#: Learning rates: of `descent.Descent`, of Adam for color.
-_RATES = {"tiles": 0.025, "blur": 0.0125, "marks": 0.025, "color": 5e-3}
+_BASE_SIDE_PX = {"tiles": 1000, "blur": 1800, "marks": 900, "color": 480, "exposure": 480}
+#: The same of those that calibrate: watermarks are looked at closer in copies of half the size.
+_CALIBRATED_SIDE_PX = {"marks": 1300, "color": 480, "exposure": 480}
+#: Learning rates: of `descent.Descent`, of Adam for color, of AdamW for exposure.
+_RATES = {"tiles": 0.025, "blur": 0.0125, "marks": 0.025, "color": 5e-3, "exposure": 3e-3}
 #: Share of clean photographs that may score over 0.5, for each score but those of tiles: nine scores together may flag 5 %.
 _FLAGGED = 0.0055
+#: Of networks that see histograms: how they are trained, what they say, and their last layer.
+_OF_HISTOGRAMS = {
+    "color": (
+        train_color,
+        lambda network, chroma, light: network(chroma, light)[:, None],
+        lambda network: network.out,
+    ),
+    "exposure": (train_exposure, lambda network, chroma, light: network(light), lambda network: network[-1]),
+}
 
 
 def load_photos(folder: str | Path, short_side_px: int) -> list[np.ndarray]:
@@ -67,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--validation", help="folder of other clean photographs; default: no calibration")
     parser.add_argument("--out", required=True, help="safetensors file to write")
     parser.add_argument("--folds", type=int, default=5,
-                        help="networks trained for the calibration of color alone, each without a part of the photos")  # fmt: skip
+                        help="networks trained for the calibration of color and exposure alone, each without a part of the photos")  # fmt: skip
     parser.add_argument("--part", choices=["all", *_RATES], default="all",
                         help="train one part and keep the others as they are in --out; blur needs tiles")  # fmt: skip
     parser.add_argument("--start", help="weights to go on from (tiles, marks); default: from scratch")
@@ -93,46 +107,69 @@ def main(argv: Sequence[str] | None = None) -> None:
         photos = load_photos(args.photos, _BASE_SIDE_PX[part])
         if len(photos) < 2:
             parser.error(f"fewer than two usable pictures below {args.photos}")
-        own = {k.removeprefix(part + "."): v for k, v in start.items() if k.startswith(part + ".")} or None
-        keep = functools.partial(_keep, Path(args.out + ".part"), part)
-        rate, limit_s = args.rate or _RATES[part], 60 * args.minutes
-        about = {
-            "photos": len(photos),
-            "steps": args.steps,
-            "batch": args.batch,
-            "seed": args.seed,
-            "rate": rate,
-        }
-        if part == "tiles":
-            network = train_tiles(photos, fonts, args.steps, args.batch, args.seed, own, rate, limit_s, keep)
-        elif part == "blur":
-            known = {k.removeprefix("tiles."): v for k, v in state.items() if k.startswith("tiles.")}
-            if not known:
-                parser.error(
-                    f"{args.out} holds no tile network, which blur is judged beside; train --part tiles first"
-                )
-            tiles = TileNetwork()
-            tiles.load_state_dict(known)
-            network = train_blur(photos, fonts, tiles, args.steps, args.batch, args.seed, rate)
-        elif part == "marks":
-            network = train_marks(photos, fonts, args.steps, args.batch, args.seed, own, rate, limit_s, keep)
-        else:
-            how = args.steps, args.batch, args.seed, rate
-            network = train_color(photos, *how)
-        if args.validation and part == "marks":
-            others = load_photos(args.validation, _BASE_SIDE_PX[part])
-            about["shift"] = calibrate_marks(network, others, args.seed, _FLAGGED)
-        if args.validation and part == "color":
-            others = load_photos(args.validation, _BASE_SIDE_PX[part])
-            logits = clean_logits(network, others, args.seed)
-            if args.folds:
-                logits = torch.cat([logits, held_out_logits(photos, args.folds, *how)])
-            about |= {"folds": args.folds, "shift": calibrate_color(network, logits, _FLAGGED)}
+        if part == "blur" and not _part(state, "tiles"):
+            parser.error(
+                f"{args.out} holds no tile network, which blur is judged beside; train --part tiles first"
+            )
+        calibrated = args.validation and part in _CALIBRATED_SIDE_PX
+        others = load_photos(args.validation, _CALIBRATED_SIDE_PX[part]) if calibrated else []
+        if calibrated and not others:
+            parser.error(f"no usable pictures below {args.validation}")
+        network, about = _trained(part, photos, others, fonts, state, _part(start, part) or None, args)
         state = {k: v for k, v in state.items() if not k.startswith(part + ".")}
         state |= {f"{part}.{k}": v.contiguous() for k, v in network.state_dict().items()}
         training[part] = about
     save_file(state, args.out, metadata={"training": json.dumps(training)})
     Path(args.out + ".part").unlink(missing_ok=True)
+
+
+def _trained(
+    part: str,
+    photos: Sequence[np.ndarray],
+    others: Sequence[np.ndarray],
+    fonts: Sequence[str],
+    state: Mapping[str, torch.Tensor],
+    start: Mapping[str, torch.Tensor] | None,
+    args: argparse.Namespace,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """One trained and calibrated network, and what to note of its training.
+
+    Args:
+        others: clean photographs to calibrate by; without any, it is not calibrated.
+        state: weights of the parts trained before.
+        start: weights of this part to go on from.
+    """
+    rate = args.rate or _RATES[part]
+    how = args.steps, args.batch, args.seed
+    limited = start, rate, 60 * args.minutes, functools.partial(_keep, Path(args.out + ".part"), part)
+    about = dict(zip(("photos", "steps", "batch", "seed", "rate"), (len(photos), *how, rate), strict=True))
+    if part == "tiles":
+        return train_tiles(photos, fonts, *how, *limited), about
+    if part == "blur":
+        tiles = TileNetwork()
+        tiles.load_state_dict(_part(state, "tiles"))
+        return train_blur(photos, fonts, tiles, *how, rate), about
+    if part == "marks":
+        marks = train_marks(photos, fonts, *how, *limited)
+        if others:
+            about["shift"] = calibrate_marks(marks, others, args.seed, _FLAGGED)
+        return marks, about
+    learn, judge, out = _OF_HISTOGRAMS[part]
+    network = learn(photos, fonts, *how, rate)
+    if others:
+        logits = clean_logits(network, judge, others, args.seed)
+        if args.folds:
+            held_out = held_out_logits(
+                lambda some: learn(some, fonts, *how, rate), judge, photos, args.folds, args.seed
+            )
+            logits = torch.cat([logits, held_out])
+        about |= {"folds": args.folds, "shift": lower(out(network).bias, logits, _FLAGGED)}
+    return network, about
+
+
+def _part(state: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
+    """The weights of one network, by their names in it."""
+    return {k.removeprefix(part + "."): v for k, v in state.items() if k.startswith(part + ".")}
 
 
 def _keep(path: Path, part: str, step: int, network: nn.Module) -> None:

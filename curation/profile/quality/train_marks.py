@@ -11,11 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
+from ..shrink import shrink
+from ..thumbnail import SHORT_SIDE_PX
 from .clean_views import clean_views
+from .crops import overview
 from .descent import Descent
+from .glimpses import fine_copy
 from .inputs import mark_cells
 from .marks_synthesis import Bank
 from .network import MarkNetwork
+from .watermark_score import watermark_logits
 
 
 class MarkPairs(IterableDataset):
@@ -97,19 +102,26 @@ def _map_loss(logits: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
 
 
 def calibrate_marks(network: MarkNetwork, photos: Sequence[np.ndarray], seed: int, flagged: float) -> float:
-    """Shift the last bias so that so large a share of clean photographs, never trained on, scores over 0.5.
+    """Shift the last bias so that so large a share of clean photographs, never trained on, scores over 0.5, and set
+    `network.sure` so that half of them are not looked at closer.
 
     Args:
         photos: see `clean_views` for what each counts as.
 
     Returns:
-        the shift, in logits.
+        the shift of the score, in logits.
     """
     network.eval()
+    cells, fine = [], []
+    for view in clean_views(photos, seed):
+        cells.append(mark_cells(overview(shrink(view, SHORT_SIDE_PX)))[None])
+        fine.append(fine_copy(view))
     with torch.inference_mode():
-        cells = torch.from_numpy(np.stack([mark_cells(x) for x in clean_views(photos, seed)]))
-        logits = torch.cat([network(part) for part in cells.split(64)])
+        network.sure.copy_(torch.cat([network(torch.from_numpy(x)) for x in cells]).median())
+        looked = zip(cells, fine, strict=True)
+        logits = torch.cat([watermark_logits(network, x, [picture]) for x, picture in looked])
     shift = -float(logits.quantile(1 - flagged))
     with torch.no_grad():
-        network.out.bias += shift
+        network.out.bias += shift / 2  # it counts twice, see `watermark_logits`
+        network.sure += shift / 2
     return shift
