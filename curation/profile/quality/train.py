@@ -38,8 +38,8 @@ from .watermarks import find_fonts
 
 #: Photographs are kept in memory at most this large; more is not needed to cut windows from.
 _BASE_SIDE_PX = {"tiles": 1000, "blur": 1800, "marks": 900, "color": 480, "exposure": 480}
-#: The same of those that calibrate: watermarks are looked at closer in copies of half the size.
-_CALIBRATED_SIDE_PX = {"marks": 1300, "color": 480, "exposure": 480}
+#: The same of those that calibrate.
+_CALIBRATED_SIDE_PX = {"marks": 900, "color": 480, "exposure": 480}
 #: Learning rates: of `descent.Descent`, of Adam for color, of AdamW for exposure.
 _RATES = {"tiles": 0.025, "blur": 0.0125, "marks": 0.025, "color": 5e-3, "exposure": 3e-3}
 #: Share of clean photographs that may score over 0.5, for each score but those of tiles: nine scores together may flag 5 %.

@@ -16,11 +16,9 @@ from ..thumbnail import SHORT_SIDE_PX
 from .clean_views import clean_views
 from .crops import overview
 from .descent import Descent
-from .glimpses import fine_copy
 from .inputs import mark_cells
 from .marks_synthesis import Bank
 from .network import MarkNetwork
-from .watermark_score import watermark_logits
 
 
 class MarkPairs(IterableDataset):
@@ -102,26 +100,21 @@ def _map_loss(logits: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
 
 
 def calibrate_marks(network: MarkNetwork, photos: Sequence[np.ndarray], seed: int, flagged: float) -> float:
-    """Shift the last bias so that so large a share of clean photographs, never trained on, scores over 0.5, and set
-    `network.sure` so that half of them are not looked at closer.
+    """Shift the last bias so that so large a share of clean photographs, never trained on, scores over 0.5 as a whole, and set
+    `network.sure` so that half of them are not looked at closer. A closer look flags none that the whole does not.
 
     Args:
         photos: see `clean_views` for what each counts as.
 
     Returns:
-        the shift of the score, in logits.
+        the shift of the bias, in logits.
     """
     network.eval()
-    cells, fine = [], []
-    for view in clean_views(photos, seed):
-        cells.append(mark_cells(overview(shrink(view, SHORT_SIDE_PX)))[None])
-        fine.append(fine_copy(view))
+    small = (overview(shrink(view, SHORT_SIDE_PX)) for view in clean_views(photos, seed))
     with torch.inference_mode():
-        network.sure.copy_(torch.cat([network(torch.from_numpy(x)) for x in cells]).median())
-        looked = zip(cells, fine, strict=True)
-        logits = torch.cat([watermark_logits(network, x, [picture]) for x, picture in looked])
+        logits = torch.cat([network(torch.from_numpy(mark_cells(x))[None]) for x in small])
     shift = -float(logits.quantile(1 - flagged))
     with torch.no_grad():
-        network.out.bias += shift / 2  # it counts twice, see `watermark_logits`
-        network.sure += shift / 2
+        network.out.bias += shift
+        network.sure.copy_(logits.median() + shift)
     return shift

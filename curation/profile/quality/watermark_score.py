@@ -14,10 +14,10 @@ from .network import MarkNetwork
 
 
 def watermark_logits(network: MarkNetwork, cells: np.ndarray, fine: Sequence[np.ndarray]) -> Tensor:
-    """Logits [n] of a watermark: the same network's of the whole and of a part of it, added up.
+    """Logits [n] of the same network for whole pictures, and for the part of each that is likeliest to have a mark, added up.
 
-    A whole picture that scores below `network.sure` is not looked at closer, which would hardly change its rank: its own
-    score counts twice.
+    A closer look adds nothing over 0, as from near the lettering of a poster looks like a mark. A whole picture that scores
+    below `network.sure` is not looked at closer, which would hardly change its rank: its own score counts twice.
 
     Args:
         cells: uint8 [n, 80, 80, 24], of `inputs.mark_cells` of overviews.
@@ -28,4 +28,4 @@ def watermark_logits(network: MarkNetwork, cells: np.ndarray, fine: Sequence[np.
     if doubtful:
         looks = [mark_cells(glimpse(fine[k], likeliest_place(maps[k].numpy()))) for k in doubtful]
         closer[doubtful] = network(torch.from_numpy(np.stack(looks)))
-    return whole + closer
+    return whole + closer.clamp(max=0)
