@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .quality.model import QualityModel, View
 
 #: Pictures that go through the networks together. After each decode their weights have to come from memory again, and
-#: every call costs the same for one picture as for some; from four on nothing more is gained.
-AT_A_TIME = 4
+#: every call costs the same for one picture as for some; from eight on hardly anything is gained.
+AT_A_TIME = 8
 
 
 class ModelScores:

@@ -13,6 +13,7 @@ from zcurate.curation.profile.quality.blur_traces import EDGE_WINDOWS, SPECTRA, 
 from zcurate.curation.profile.quality.blur_windows import (
     NATIVE_WINDOWS,
     WINDOW_PX,
+    blur_windows,
     native_windows,
     wide_windows,
 )
@@ -37,7 +38,7 @@ def line(length, angle):
 
 def traces(rgb):
     whole, rgb = overview(rgb), large_enough(rgb)
-    return blur_traces(rgb, ranked_places(rgb), whole)
+    return blur_traces(blur_windows(rgb, ranked_places(rgb)), whole)
 
 
 def test_windows_lie_inside_and_hold_their_place():

@@ -22,7 +22,7 @@ from zcurate.curation.profile.quality.network import MarkNetwork, TileNetwork
 from zcurate.curation.profile.shrink import shrink
 
 GIVEN = {
-    TileNetwork: lambda n: torch.randn(n, 7, 32, 32, 16),
+    TileNetwork: lambda n: torch.randint(0, 256, (n, 7, 32, 32, 16), dtype=torch.uint8),
     MarkNetwork: lambda n: torch.randint(0, 256, (n, 80, 80, 24), dtype=torch.uint8),
 }
 
@@ -37,7 +37,10 @@ def test_folding_changes_no_score_of_a_closer_look():
 
 
 def trained(network: type[torch.nn.Module]) -> torch.nn.Module:
-    """Of random weights, with statistics of batch normalization that are not those it starts with."""
+    """Of random weights, with statistics of batch normalization that are not those it starts with.
+
+    How large values get is not measured, so that folding leaves them what they are and makes them no whole numbers.
+    """
     torch.manual_seed(0)
     found = network()
     for _ in range(3):

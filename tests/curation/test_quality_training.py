@@ -42,18 +42,20 @@ def test_shrinking_by_area_is_that_of_opencv(factor, height, width, seed):
 
 
 def test_tiles_are_seen_about_their_mean_with_high_frequencies_enlarged():
+    """To the nearest step: three halves of a level of luma, half as much of color."""
     tiles = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
-    planes = _pixels(tile_input(tiles))
-    assert planes.shape == (3, 64, 64, 4)
-    np.testing.assert_allclose(planes[..., :3].mean(axis=(1, 2)), 0, atol=1e-4)
-    luma = tiles[1].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 64
-    np.testing.assert_allclose(planes[1, ..., 0], luma - luma.mean(), atol=1e-4)
-    high = 8 * (luma - cv2.blur(luma, (3, 3), borderType=cv2.BORDER_REFLECT_101))
-    np.testing.assert_allclose(planes[1, ..., 3], high.clip(-3, 3), atol=1e-4)
-    red, blue = planes[1, ..., 2], planes[1, ..., 1]
-    color = (tiles[1, ..., [0, 2]] - 64 * luma) / 64
-    np.testing.assert_allclose(red, 0.713 * (color[0] - color[0].mean()), atol=2e-3)
-    np.testing.assert_allclose(blue, 0.564 * (color[1] - color[1].mean()), atol=2e-3)
+    steps = _pixels(tile_input(tiles))
+    assert steps.shape == (3, 64, 64, 4)
+    assert steps.dtype == np.uint8
+    planes = steps[1] - 128.0
+    luma = tiles[1].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    np.testing.assert_allclose(planes[..., 0], (luma - luma.mean()) / 1.5, atol=0.501)
+    high = luma - cv2.blur(luma, (3, 3), borderType=cv2.BORDER_REFLECT_101)
+    np.testing.assert_allclose(planes[..., 3], (8 / 1.5 * high).clip(-128, 127), atol=0.501)
+    red, blue = (0.75 * planes[..., k] for k in (2, 1))
+    color = tiles[1, ..., [0, 2]] - luma
+    for got, factor, c in ((red, 0.713, color[0]), (blue, 0.564, color[1])):
+        np.testing.assert_allclose(got, (factor * (c - c.mean())).clip(-96, 95.25), atol=0.5)
 
 
 @pytest.mark.parametrize("shape", [(24, 4, 3, 3), (16, 200), (40, 8)])
@@ -77,7 +79,7 @@ def test_muon_takes_the_normalized_convolutions_and_adam_all_else():
     of = [{id(p) for g in o.param_groups for p in g["params"]} for o in optimizers]
     assert not of[0] & of[1]
     assert of[0] | of[1] == {id(p) for p in network.parameters()}
-    assert id(network.shapes[0][0].weight) in of[0]
+    assert id(network.shapes[0][0][0].weight) in of[0]
     assert {id(network.mask.weight), id(network.out.weight), id(network.shapes[1].depth.weight)} <= of[1]
     assert rates[0] == 0.02
 
@@ -87,15 +89,17 @@ def test_a_sample_drawn_is_mirrored_or_turned_and_keeps_its_scores():
     target, weight = np.linspace(0, 1, 5, dtype=np.float32), np.ones(5, np.float32)
     tiles, targets, weights = drawn([TileSample(pixels, target, weight)], 64, np.random.default_rng(1))
     assert tiles.shape == (64, 7, 32, 32, 16)
-    tiles = _pixels(tiles.numpy())
+    tiles = _pixels(tiles.numpy().astype(int))
     np.testing.assert_array_equal(targets.numpy(), np.tile(target, (64, 1)))
     assert weights.shape == (64, len(TILE_SCORES))
-    plain = _pixels(tile_input(pixels))[..., :3]
+    plain = _pixels(tile_input(pixels).astype(int))[..., :3]
     turned = [np.rot90(plain, k, axes=(1, 2)) for k in range(4)]
     ways = [*turned, *(x[:, ::-1] for x in turned)]
     found = {min(range(8), key=lambda k: np.abs(ways[k] - t[..., :3]).max()) for t in tiles}
     assert found == set(range(8))
-    assert all(min(np.abs(w - t[..., :3]).max() for w in ways) < 1e-4 for t in tiles)
+    # sums in another order round a value at the middle of two steps either way
+    assert all(min(np.abs(w - t[..., :3]).max() for w in ways) <= 1 for t in tiles)
+    assert all(min(np.abs(w - t[..., :3]).mean() for w in ways) < 1e-3 for t in tiles)
 
 
 @settings(deadline=None, max_examples=30)

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .blur_windows import NATIVE_WINDOWS, native_windows, wide_windows
-from .crops import octaves_above
+from .blur_windows import NATIVE_WINDOWS, BlurWindows
 from .edges import edge_histograms
 from .spectra import blur_spectrum
 
@@ -30,17 +29,15 @@ class BlurTraces(NamedTuple):
     octaves: float
 
 
-def blur_traces(rgb: np.ndarray, places: np.ndarray, whole: np.ndarray) -> BlurTraces:
+def blur_traces(windows: BlurWindows, whole: np.ndarray) -> BlurTraces:
     """Traces of blur in a picture.
 
     Args:
-        rgb: uint8 [h, w, 3] at native resolution, of `crops.large_enough`.
-        places: int [n, 2], see `crops.ranked_places`.
+        windows: of the picture, see `blur_windows.blur_windows`.
         whole: uint8 [320, 320, 3], see `crops.overview`.
     """
-    native, wide = native_windows(rgb, places), wide_windows(rgb, places)
     return BlurTraces(
-        shares=edge_histograms([*native, cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY)]),
-        spectra=np.stack([blur_spectrum(native), blur_spectrum(wide)]),
-        octaves=octaves_above(rgb),
+        shares=edge_histograms([*windows.native, cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY)]),
+        spectra=np.stack([blur_spectrum(windows.native), blur_spectrum(windows.wide)]),
+        octaves=windows.octaves,
     )

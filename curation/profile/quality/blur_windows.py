@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
-from .crops import TILE_PX
+from .crops import TILE_PX, octaves_above
 
 #: Side of a window as it is seen, in pixels.
 WINDOW_PX = 128
 #: Windows at native resolution.
-NATIVE_WINDOWS = 8
+NATIVE_WINDOWS = 4
 #: Ranks of the places that windows are centered on, plain to busy; wide ones are of twice the side, reduced by two.
 _NATIVE_RANKS, _WIDE_RANKS = np.linspace(0.3, 1.0, NATIVE_WINDOWS), (0.55, 0.7, 0.85, 1.0)
+
+
+class BlurWindows(NamedTuple):
+    """Attributes:
+    native: see `native_windows`.
+    wide: see `wide_windows`.
+    octaves: of the picture, see `crops.octaves_above`.
+    """
+
+    native: list[np.ndarray]
+    wide: list[np.ndarray]
+    octaves: float
+
+
+def blur_windows(rgb: np.ndarray, places: np.ndarray) -> BlurWindows:
+    """All windows. Args as of `native_windows`."""
+    return BlurWindows(native_windows(rgb, places), wide_windows(rgb, places), octaves_above(rgb))
 
 
 def native_windows(rgb: np.ndarray, places: np.ndarray) -> list[np.ndarray]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .network import Block
+from .chains import Block, Chain
+from .whole_numbers import WholeNumbers, can_be_whole
 
 
 def fold(network: nn.Module) -> nn.Module:
@@ -21,7 +22,9 @@ def fold(network: nn.Module) -> nn.Module:
 
 def _fold_below(module: nn.Module) -> None:
     for name, child in list(module.named_children()):
-        if isinstance(child, Block):
+        if isinstance(child, Chain) and can_be_whole(child):
+            setattr(module, name, WholeNumbers(child))
+        elif isinstance(child, Block):
             setattr(module, name, _fast(fuse_conv_bn_eval(child[0], child[1]), relu=True))
         elif isinstance(child, nn.Conv2d):
             setattr(module, name, _fast(child, relu=False))

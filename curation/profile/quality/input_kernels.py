@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_ONE, _SCALE, _NINTH, _ENLARGED, _MOST = (np.float32(x) for x in (1, 1 / 64, 1 / 9, 8, 3))
+_ONE, _NINTH = np.float32(1), np.float32(1 / 9)
+_ZERO, _LOWEST, _HIGHEST = (np.float32(x) for x in (128.5, 0, 255))
+#: Levels per step of what is told of a tile: luma, blue and red difference, and high frequencies enlarged `_ENLARGED` times.
+TILE_STEPS = (1.5, 0.75, 0.75, 1.5)
+_ENLARGED = 8
 #: Bounds of luma between dark, middle and bright pixels.
 DARK_LUMA, BRIGHT_LUMA = 70, 150
 #: A channel beyond these is clipped, or too dark to have a color.
@@ -15,19 +19,26 @@ EDGE = 10
 #: The strongest that is no edge at all: as drawn grounds have it, and skies.
 FLAT = 1
 #: ITU-R BT.601 luma and scaled color differences.
-_YCC = (
-    np.array([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]], np.float32) * _SCALE
-)
+_YCC = np.array(
+    [[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]], np.float32
+) / np.float32(TILE_STEPS[:3]).reshape(3, 1)
+_HIGH = np.float32(_ENLARGED * TILE_STEPS[0] / TILE_STEPS[3])
+
+
+@njit(inline="always")
+def _step(value: np.float32) -> np.uint8:
+    """The nearest whole number about 128."""
+    return np.uint8(min(max(value + _ZERO, _LOWEST), _HIGHEST))
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def tile_planes(tiles: np.ndarray, out: np.ndarray) -> None:
-    """Luma and color differences about the mean of each tile, in units of 64 levels; high frequencies of luma, eight times
-    that, at most 3.
+    """Luma and color differences about the mean of each tile, and high frequencies of luma, in steps of `TILE_STEPS`; 128 is
+    none, what is beyond 0 and 255 is clipped.
 
     Args:
         tiles: uint8 [t, side, side, 3].
-        out: float32 [t, side / 2, side / 2, 16], filled: the four of each of 2 x 2 pixels, row by row.
+        out: uint8 [t, side / 2, side / 2, 16], filled: the four of each of 2 x 2 pixels, row by row.
     """
     count, side = tiles.shape[:2]
     luma = np.empty((side + 2, side + 2), np.float32)  # mirrored outward by a pixel
@@ -61,12 +72,12 @@ def tile_planes(tiles: np.ndarray, out: np.ndarray) -> None:
                 column[j] = luma[i, j] + luma[i + 1, j] + luma[i + 2, j]
             for j in range(side):
                 here = luma[i + 1, j + 1]
-                high = (here - (column[j] + column[j + 1] + column[j + 2]) * _NINTH) * _ENLARGED
+                high = here - (column[j] + column[j + 1] + column[j + 2]) * _NINTH
                 cell, k = out[t, i // 2, j // 2], 8 * (i % 2) + 4 * (j % 2)
-                cell[k] = here - means[0]
-                cell[k + 1] = blue[i, j] - means[1]
-                cell[k + 2] = red[i, j] - means[2]
-                cell[k + 3] = min(max(high, -_MOST), _MOST)
+                cell[k] = _step(here - means[0])
+                cell[k + 1] = _step(blue[i, j] - means[1])
+                cell[k + 2] = _step(red[i, j] - means[2])
+                cell[k + 3] = _step(high * _HIGH)
 
 
 @njit(cache=True, nogil=True)

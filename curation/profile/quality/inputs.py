@@ -18,10 +18,10 @@ def tile_input(tiles: np.ndarray) -> np.ndarray:
         tiles: uint8 [t, 64, 64, 3].
 
     Returns:
-        float32 [t, 32, 32, 16], see `input_kernels.tile_planes`.
+        uint8 [t, 32, 32, 16], see `input_kernels.tile_planes`.
     """
     count, side = tiles.shape[:2]
-    out = np.empty((count, side // 2, side // 2, 16), np.float32)
+    out = np.empty((count, side // 2, side // 2, 16), np.uint8)
     tile_planes(np.ascontiguousarray(tiles), out)
     return out
 

@@ -14,7 +14,8 @@ from safetensors.torch import load
 
 from ...errors import ConfigError
 from .blur_network import BlurNetwork
-from .blur_traces import BlurTraces, blur_traces
+from .blur_traces import blur_traces
+from .blur_windows import BlurWindows, blur_windows
 from .color_inference import ColorInference
 from .color_network import ColorNetwork
 from .crops import large_enough, native_tiles, overview, ranked_places
@@ -38,17 +39,15 @@ class View(NamedTuple):
 
     Attributes:
         tiles: uint8 [TILES, 64, 64, 3], see `crops.native_tiles`.
-        blur: see `blur_traces.blur_traces`.
-        cells: uint8 [80, 80, 24], see `inputs.mark_cells`.
+        windows: see `blur_windows.blur_windows`.
+        whole: uint8 [320, 320, 3], see `crops.overview`.
         fine: uint8 [h, w, 3], see `glimpses.fine_copy`.
-        histograms: see `histograms.color_histograms`.
     """
 
     tiles: np.ndarray
-    blur: BlurTraces
-    cells: np.ndarray
+    windows: BlurWindows
+    whole: np.ndarray
     fine: np.ndarray
-    histograms: tuple[np.ndarray, np.ndarray]
 
 
 class QualityModel:
@@ -89,22 +88,16 @@ class QualityModel:
             fine: its `glimpses.fine_copy`, turned as displayed (its colors need not be managed); kept as it is in what is
                 returned.
         """
-        whole, rgb = overview(small), large_enough(rgb)
+        rgb = large_enough(rgb)
         places = ranked_places(rgb)
-        return View(
-            tiles=native_tiles(rgb, places),
-            blur=blur_traces(rgb, places, whole),
-            cells=mark_cells(whole),
-            fine=fine,
-            histograms=color_histograms(coarse(whole)),
-        )
+        return View(native_tiles(rgb, places), blur_windows(rgb, places), overview(small), fine)
 
     def scores_of(self, views: Sequence[View]) -> list[dict[str, float]]:
         """Score some pictures together, which takes less time than one by one; scores are the same but for rounding (and,
         far below 0.5, for a watermark at the very limit of being looked at closer).
 
         Args:
-            views: one or more; about four are quickest.
+            views: one or more; about eight are quickest.
 
         Returns:
             for each, name -> score, for the names in `network.SCORES`. See `synthesis` for the strength that a
@@ -114,12 +107,13 @@ class QualityModel:
             planes = tile_input(np.concatenate([view.tiles for view in views]))
             seen = self._tiles.seen(torch.from_numpy(planes).unflatten(0, (len(views), -1)))
             tiles = self._tiles.out(seen)
-            traces = zip(*(view.blur for view in views), strict=True)
+            traces = zip(*(blur_traces(view.windows, view.whole) for view in views), strict=True)
             shares, spectra, octaves = (torch.from_numpy(np.array(t, np.float32)) for t in traces)
             blur = self._blur(shares, spectra, octaves, seen)
-            cells = np.stack([view.cells for view in views])
+            cells = np.stack([mark_cells(view.whole) for view in views])
             marks = watermark_logits(self._marks, cells, [view.fine for view in views])
-            chroma, light = map(np.stack, zip(*(view.histograms for view in views), strict=True))
+            histograms = (color_histograms(coarse(view.whole)) for view in views)
+            chroma, light = map(np.stack, zip(*histograms, strict=True))
             cast = torch.from_numpy(self._color(chroma, light))
             exposure = self._exposure(torch.from_numpy(light))
             alone = [x[:, None] for x in (marks, cast)]

@@ -8,22 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .chains import Block, Bounds, Chain, Levels
 from .crops import NATIVE_TILES
 from .depthwise import DepthwiseConv2d
+from .input_kernels import TILE_STEPS
 
 #: Scores of each part, in order of its outputs; `ColorNetwork` and `MarkNetwork` have the two that are left.
 TILE_SCORES = ("blur", "noise", "banding", "jpeg_artifacts", "upscaled")
 EXPOSURE_SCORES = ("overexposed", "underexposed")
 SCORES = (*TILE_SCORES, "cast", "watermark", *EXPOSURE_SCORES)
-
-
-class Block(nn.Sequential):
-    """Convolution, batch normalization, ReLU; for inference made one by `inference.fold`."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, size: int = 3, padding: int | None = None):
-        padding = size // 2 if padding is None else padding
-        conv = nn.Conv2d(inputs, outputs, size, stride, padding, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 class TileNetwork(nn.Module):
@@ -40,20 +33,21 @@ class TileNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(Block(16, 24), Block(24, 32, 2), Block(32, 48, 2), Block(48, 48))
+        blocks = Block(16, 24), Block(24, 32, 2), Block(32, 48, 2), Block(48, 48)
+        self.blocks = Chain(*blocks, given=Levels(torch.tensor(TILE_STEPS * 4) / 64))
         self.native = nn.Linear(96, 64)
         self.wide = nn.Linear(96, 48)
         self.hidden = nn.Linear(2 * 64 + 2 * 48, self.SEEN)
         self.out = nn.Linear(self.SEEN, len(TILE_SCORES))
 
     def forward(self, tiles: Tensor) -> Tensor:
-        """Logits [n, 5] of prepared tiles [n, TILES, 32, 32, 16], see `inputs.tile_input`."""
+        """Logits [n, 5] of prepared tiles, uint8 [n, TILES, 32, 32, 16], see `inputs.tile_input`."""
         return self.out(self.seen(tiles))
 
     def seen(self, tiles: Tensor) -> Tensor:
         """What of a picture the scores are read from by `out`: [n, SEEN], of prepared tiles."""
         n, t = tiles.shape[:2]
-        x = self.blocks(tiles.flatten(0, 1).permute(0, 3, 1, 2))
+        x = self.blocks(tiles.flatten(0, 1))
         x = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1).reshape(n, t, -1)
         native = F.relu(self.native(x[:, :NATIVE_TILES]))
         wide = F.relu(self.wide(x[:, NATIVE_TILES:]))
@@ -72,7 +66,7 @@ class _Wide(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.depth = DepthwiseConv2d(channels, 5)
-        self.point = Block(channels, channels, size=1)
+        self.point = Chain(Block(channels, channels, size=1), given=Bounds(channels, signed=True))
 
     def forward(self, x: Tensor) -> Tensor:
         return _sum(x, self.point(self.depth(x)))
@@ -84,13 +78,14 @@ class _Deep(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.depth = DepthwiseConv2d(channels, 5)
-        self.widen = Block(channels, 2 * channels, size=1)
-        self.narrow = nn.Conv2d(2 * channels, channels, 1)
-        nn.init.zeros_(self.narrow.weight)
-        nn.init.zeros_(self.narrow.bias)
+        narrow = nn.Conv2d(2 * channels, channels, 1)
+        nn.init.zeros_(narrow.weight)
+        nn.init.zeros_(narrow.bias)
+        widen = Block(channels, 2 * channels, size=1)
+        self.points = Chain(widen, narrow, given=Bounds(channels, signed=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _sum(x, self.narrow(self.widen(self.depth(x))))
+        return _sum(x, self.points(self.depth(x)))
 
 
 class MarkNetwork(nn.Module):
@@ -104,12 +99,17 @@ class MarkNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        stem = nn.Sequential(Block(24, 32, size=2, padding=1), Block(32, 48, 2, size=2, padding=0))
+        stem = Chain(
+            *(Block(24, 32, size=2, padding=1), Block(32, 48, 2, size=2, padding=0)),
+            given=Levels(torch.full((24,), 1 / 64)),
+        )
         self.strokes = nn.Sequential(stem, _Wide(48))
         self.fine = nn.Conv2d(48, 1, 1)
-        self.shapes = nn.Sequential(Block(48, 64, 2), _Wide(64), _Wide(64), _Wide(64), _Deep(64), _Deep(64))
+        coarser = Chain(Block(48, 64, 2), given=Bounds(48, signed=False))
+        self.shapes = nn.Sequential(coarser, _Wide(64), _Wide(64), _Wide(64), _Deep(64), _Deep(64))
         self.mask = nn.Conv2d(64, 1, 1)
-        self.whole = nn.Sequential(Block(64, 96, 2), _Deep(96), _Deep(96))
+        coarsest = Chain(Block(64, 96, 2), given=Bounds(64, signed=True))
+        self.whole = nn.Sequential(coarsest, _Deep(96), _Deep(96))
         self.hidden = nn.Linear(2 * 96 + 3, 48)
         self.out = nn.Linear(48, 1)
         #: Logit below which a whole picture is not looked at closer, see `watermark_score`.
@@ -125,16 +125,13 @@ class MarkNetwork(nn.Module):
 
     def score_and_map(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [n] as of `forward`, and of a map of where it is: [n, h / 4, h / 4]."""
-        return self._decide(self.shapes(self._strokes(cells)))
+        return self._decide(self.shapes(self.strokes(cells)))
 
     def score_and_maps(self, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As of `score_and_map`, and a map with cells half as large, which is learned from alone."""
-        strokes = self._strokes(cells)
+        strokes = self.strokes(cells)
         score, mask = self._decide(self.shapes(strokes))
         return score, mask, self.fine(strokes)[:, 0]
-
-    def _strokes(self, cells: Tensor) -> Tensor:
-        return self.strokes((cells.permute(0, 3, 1, 2) - 128.0).mul_(1 / 64))
 
     def _decide(self, shapes: Tensor) -> tuple[Tensor, Tensor]:
         mask, whole = self.mask(shapes), self.whole(shapes)

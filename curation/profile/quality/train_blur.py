@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ..shrink import shrink
 from .blur_network import BlurNetwork
 from .blur_traces import blur_traces
+from .blur_windows import blur_windows
 from .clean_pictures import clean_picture
 from .crops import large_enough, native_tiles, overview, ranked_places
 from .descent import Descent
@@ -66,7 +67,7 @@ def blur_sample(
     places = ranked_places(rgb)
     with torch.inference_mode():
         seen = tiles.seen(torch.from_numpy(tile_input(native_tiles(rgb, places)))[None])[0].numpy()
-    shares, spectra, octaves = blur_traces(rgb, places, whole)
+    shares, spectra, octaves = blur_traces(blur_windows(rgb, places), whole)
     halves = shares.astype(np.float16), spectra.astype(np.float16)
     return BlurSample(*halves, octaves, seen, float(target[_BLUR]), float(weight[_BLUR]))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,9 +15,11 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ..shrink import shrink
 from ..thumbnail import SHORT_SIDE_PX
+from .chains import MEASURED, measure_bounds
 from .clean_views import clean_views
 from .crops import overview
 from .descent import Descent
+from .inference import fold
 from .inputs import mark_cells
 from .marks_synthesis import Bank
 from .network import MarkNetwork
@@ -62,9 +66,9 @@ def train_marks(
     descent = Descent(network, rate)
     easy = 40.0 if start is None else 10.0
     pairs = MarkPairs(photos, fonts, seed, size=2500 if steps > 500 else 20, easy=easy)
-    loader = DataLoader(pairs, max(1, batch // 2), num_workers=1)
+    made = iter(DataLoader(pairs, max(1, batch // 2), num_workers=1))
     started, running = time.perf_counter(), np.zeros(3)
-    for step, (cells, mask) in enumerate(loader):
+    for step, (cells, mask) in enumerate(made):
         done = max(step / steps, (time.perf_counter() - started) / limit_s)
         if done >= 1:
             break
@@ -90,6 +94,7 @@ def train_marks(
             )
         if step % 1000 == 999:
             checkpoint(step + 1, descent.average)
+    measure_bounds(descent.average, (cells.flatten(0, 1) for cells, _ in islice(made, MEASURED)))
     return descent.average
 
 
@@ -109,10 +114,10 @@ def calibrate_marks(network: MarkNetwork, photos: Sequence[np.ndarray], seed: in
     Returns:
         the shift of the bias, in logits.
     """
-    network.eval()
+    fast = fold(copy.deepcopy(network))  # its rounding counts
     small = (overview(shrink(view, SHORT_SIDE_PX)) for view in clean_views(photos, seed))
     with torch.inference_mode():
-        logits = torch.cat([network(torch.from_numpy(mark_cells(x))[None]) for x in small])
+        logits = torch.cat([fast(torch.from_numpy(mark_cells(x))[None]) for x in small])
     shift = -float(logits.quantile(1 - flagged))
     with torch.no_grad():
         network.out.bias += shift

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from .chains import MEASURED, measure_bounds
 from .clean_pictures import clean_picture
 from .crops import native_tiles, ranked_places
 from .descent import Descent
@@ -115,6 +116,7 @@ def train_tiles(
             print(f"tiles step {step} {seconds:.0f} s, mean absolute error: {shown}", flush=True)
         if step % 1000 == 999:
             checkpoint(step + 1, descent.average)
+    measure_bounds(descent.average, (drawn(kept, batch, rng)[0] for _ in range(MEASURED)))
     return descent.average
 
 
