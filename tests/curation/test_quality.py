@@ -193,6 +193,15 @@ def test_score_grows_with_planted_strength(model, name, plant):
     assert values[-1] > values[0] + 0.3
 
 
+def test_what_is_nearly_all_white_stays_overexposed(model):
+    """Beyond what the test before plants the score hardly grows: what is left might be drawn on white paper."""
+    pictures = [np.ascontiguousarray(load()[..., :3]) for load in PHOTOS.values()]
+    clean = np.mean([scores(model, p)["overexposed"] for p in pictures])
+    for gain, lift in ((2.4, 21), (3.0, 30)):
+        burnt = [scores(model, distortions.to_uint8(p * gain + lift))["overexposed"] for p in pictures]
+        assert np.mean(burnt) > clean + 0.4
+
+
 def test_marks_raise_the_score_of_the_same_picture(model):
     """Of most marks; the threshold is set to flag few clean pictures, so that fainter marks stay below it."""
     rng = np.random.default_rng(3)
