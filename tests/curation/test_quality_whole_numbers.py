@@ -116,6 +116,13 @@ def test_operators_that_add_up_in_sixteen_bits_are_found_out(monkeypatch):
         whole_numbers.has_whole_numbers.cache_clear()
 
 
+def test_sums_that_floating_point_would_round_are_refused():
+    chain = Chain(Block(64, 4), nn.Conv2d(4, 1, 1), given=Bounds(64, signed=False)).eval()
+    measure_bounds(chain, [torch.ones(1, 64, 4, 4)])
+    with pytest.raises(ValueError, match="576 products"):
+        WholeNumbers(chain)
+
+
 def random_chain(rng: np.random.Generator, levels: bool) -> Chain:
     torch.manual_seed(int(rng.integers(1 << 30)))
     first, middle, last = (int(c) for c in rng.integers(1, 20, 3))

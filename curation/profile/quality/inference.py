@@ -1,4 +1,4 @@
-"""The networks of convolutions as they run on one core: the same values but for rounding, sooner."""
+"""The networks of convolutions as they run on one core: what they were trained to give but for rounding, sooner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from .whole_numbers import WholeNumbers, can_be_whole
 
 
 def fold(network: nn.Module) -> nn.Module:
-    """Batch normalization becomes part of the convolution before it, ReLU of the pass that computes it. In place."""
+    """Batch normalization becomes part of the convolution before it, ReLU of the pass that computes it; chains of which it is
+    known how large values get become whole numbers. In place."""
     network.eval()
     _fold_below(network)
     return network

@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from .chains import Block, Bounds, Chain, Levels
 from .step_kernels import count_steps
 
+#: Weights are -127 .. 127.
 _MOST_WEIGHT = 127
 #: Values between two convolutions are 0 .. 255; where there are negative ones, 128 is zero.
 _MOST_VALUE, _MIDDLE = 255, 128
@@ -77,6 +78,8 @@ class _Layer(nn.Module):
         self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, zero: int, after: str, out: torch.dtype
     ):
         super().__init__()
+        if weight[0].numel() * max(zero, _MOST_VALUE - zero) * _MOST_WEIGHT >= 1 << 24:
+            raise ValueError(f"sums of {weight[0].numel()} products are not exact in float32")
         self.scale = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12) / _MOST_WEIGHT
         self.weight = torch.round(weight / self.scale.view(-1, 1, 1, 1)).to(torch.int8)
         self.bias, self.zero, self.after, self.out = bias, zero, after, out
