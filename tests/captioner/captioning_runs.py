@@ -16,9 +16,12 @@ from zcurate.captioner.vlm.openai_chat import OpenAiChat, Settings
 from .good_answers import GOOD
 from .server import Reply
 
+#: Short waits between tries. An answer has so long that a busy machine never makes a timeout of it.
 QUICK = Settings(
-    timeout_s=0.5, tries=2, connects=2, timeouts=1, refusals=2, backoff_s=0.001, max_backoff_s=0.01
+    timeout_s=30, tries=2, connects=2, timeouts=1, refusals=2, backoff_s=0.001, max_backoff_s=0.01
 )
+#: For servers that hang.
+HURRIED = dataclasses.replace(QUICK, timeout_s=0.5)
 
 
 def png(size=(160, 200), color=(200, 30, 40)) -> bytes:
@@ -72,9 +75,9 @@ def reply(answer, **changes):
     return lambda body: Reply(json.dumps(answer(body), ensure_ascii=False), **changes)
 
 
-def run(server, wanted=None, pack="auto", **options):
+def run(server, wanted=None, pack="auto", settings=QUICK, **options):
     async def go():
-        chat = OpenAiChat(f"{server.url}#test-model", QUICK)
+        chat = OpenAiChat(f"{server.url}#test-model", settings)
         chat.load()
         try:
             return await Captioner(chat, pack, CaptionOptions(**options)).caption(wanted or request())

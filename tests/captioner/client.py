@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from dataclasses import replace
 
 from PIL import Image
 
@@ -10,7 +11,10 @@ from zcurate.captioner.vlm.openai_chat import OpenAiChat, Settings
 
 GOOD = '{"en": "a red sign", "zh": "红色招牌"}'
 SCHEMA = {"type": "object", "properties": {"en": {"type": "string"}}, "required": ["en"]}
-QUICK = Settings(timeout_s=0.4, connect_s=2, backoff_s=0.002, tries=3, refusals=4, connects=2)
+#: Short waits between tries. An answer has so long that a busy machine never makes a timeout of it.
+QUICK = Settings(timeout_s=30, connect_s=30, backoff_s=0.002, tries=3, refusals=4, connects=2)
+#: For servers that hang.
+HURRIED = replace(QUICK, timeout_s=0.4)
 KEYS = ("ZCURATE_VLM_API_KEY", "ZCURATE_VLM_API_HOST", "OPENAI_API_KEY")
 
 

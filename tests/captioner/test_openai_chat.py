@@ -12,7 +12,7 @@ from PIL import Image
 from zcurate.captioner.chat import ChatError, ChatRequest, ImagePart, Sampling
 from zcurate.captioner.vlm.openai_chat import OpenAiChat, Settings
 
-from .client import GOOD, KEYS, QUICK, SCHEMA, ask, ask_all, picture
+from .client import GOOD, HURRIED, KEYS, QUICK, SCHEMA, ask, ask_all, picture
 from .server import Reply, VlmServer, faults, images_of, refusing, retried, texts_of
 
 
@@ -113,7 +113,7 @@ def test_every_fault_has_its_outcome(vlm_server, name):
     first, second = OUTCOMES[name]
     if isinstance(second, bool):
         with pytest.raises(ChatError) as caught:
-            ask(vlm_server, ChatRequest("s", ("u",), SCHEMA))
+            ask(vlm_server, ChatRequest("s", ("u",), SCHEMA), HURRIED if first == "timeout" else QUICK)
         assert (caught.value.reason, caught.value.fatal) == (first, second)
         assert vlm_server.url in str(caught.value)
         return
@@ -139,10 +139,10 @@ def test_a_passing_fault_is_only_counted(vlm_server, name):
 def test_one_timeout_is_survived_and_two_are_not(vlm_server):
     hangs = Reply(GOOD, delay_s=math.inf)
     vlm_server.script = [hangs, Reply(GOOD)]
-    assert ask(vlm_server, ChatRequest("s", ("u",))).attempts == 2
+    assert ask(vlm_server, ChatRequest("s", ("u",)), HURRIED).attempts == 2
     vlm_server.script = [hangs, hangs, Reply(GOOD)]
     with pytest.raises(ChatError, match=r"timeout.*0\.4 s"):
-        ask(vlm_server, ChatRequest("s", ("u",)))
+        ask(vlm_server, ChatRequest("s", ("u",)), HURRIED)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_every_fault_ends_in_captions_or_in_quarantine_with_its_reason(tmp_path,
     folder = make_folder(tmp_path / "in", range(len(names) + 4))
     vlm_server.script = Scripted(names)
     out = tmp_path / "ds"
-    outcome = built(folder, out, vlm_server, "rows_per_shard=50", "stages.caption.timeout_s=1")
+    outcome = built(folder, out, vlm_server, "rows_per_shard=50", "stages.caption.timeout_s=4")
     assert outcome.exit_code == 3, outcome.record.failed
     found = ends(out, names)
     table(capsys, "Every answer about a picture has the fault:", found)
@@ -170,7 +170,7 @@ def test_faults_that_pass_cost_no_picture(tmp_path, vlm_server, capsys):
     folder = make_folder(tmp_path / "in", range(len(ONCE)))
     vlm_server.script = Scripted(ONCE, times=1)
     out = tmp_path / "ds"
-    outcome = built(folder, out, vlm_server, "rows_per_shard=50", "stages.caption.timeout_s=1")
+    outcome = built(folder, out, vlm_server, "rows_per_shard=50", "stages.caption.timeout_s=4")
     found = ends(out, ONCE)
     table(capsys, "The first answer about a picture has the fault:", found)
     wrong = {n: end for n, end, _, _ in found if end != OK}
