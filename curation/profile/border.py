@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
+
+from .count_kernels import any_plain_side, border_moments, plain_lines
 
 #: Width of the border, as a share of the short side.
 _SHARE = 0.02
@@ -49,13 +50,12 @@ def border_variance(rgb: np.ndarray) -> BorderVariance:
         rgb: uint8 [h, w, 3]; meant for the working image, so that grain averages out.
     """
     depth = max(1, round(_SHARE * min(rgb.shape[:2])))
-    strips = (rgb[:depth], rgb[:, -depth:], rgb[-depth:], rgb[:, :depth])
-    means, variances = [], []
-    for strip in strips:
-        mean, deviation = cv2.meanStdDev(strip)
-        means.append(mean)
-        variances.append(float((deviation * deviation).mean()))
-    top, right, bottom, left = variances
+    height, width = rgb.shape[:2]
+    sums, squares = np.zeros((2, 4, 3), np.int64)
+    border_moments(np.ascontiguousarray(rgb), depth, sums, squares)
+    pixels = depth * np.array([[width], [height], [width], [height]])
+    means = sums / pixels
+    top, right, bottom, left = (squares / pixels - means * means).mean(axis=1).tolist()
     # two groups of equal size: the mean of their variances, and the variance of their means
     vertical = (top + bottom) / 2 + float(((means[0] - means[2]) ** 2).mean()) / 4
     horizontal = (left + right) / 2 + float(((means[1] - means[3]) ** 2).mean()) / 4
@@ -85,6 +85,10 @@ def frame(pixels: np.ndarray, small: np.ndarray) -> Frame:
     Returns:
         widths in px of `pixels`; all 0 for a picture that is uniform altogether.
     """
+    if pixels.ndim == 2:
+        pixels, small = pixels[..., None], small[..., None]
+    if not any_plain_side(pixels, _LINE_POINTS, _PROBE_EVERY, 2 * _LEVELS):
+        return Frame(0, 0, 0, 0)  # most pictures end here
     top, bottom = _bars(pixels, small, 0)
     left, right = _bars(*_cut(pixels, small, 0, top, bottom), 1)
     if (left or right) and not (top or bottom):  # side bars may have kept the others from being straight
@@ -124,31 +128,24 @@ def _bars(pixels: np.ndarray, small: np.ndarray, axis: int) -> tuple[int, int]:
 
 
 def _bar(lines: np.ndarray, small: np.ndarray, axis: int, direction: int) -> int:
-    """Lines of the bar that `lines` [n, m, (3)] begin with; at most half of them."""
+    """Lines of the bar that `lines` [n, m, channels] begin with; at most half of them."""
     every = max(1, lines.shape[1] // _LINE_POINTS)
     probes = np.sort(lines[0, :: every * _PROBE_EVERY], axis=0)
     trim = int(len(probes) > 4)  # one may be off at either end
     if (probes[-1 - trim].astype(np.int16) - probes[trim]).max() > 2 * _LEVELS:
-        return 0  # most pictures end here
-    color = np.atleast_1d(probes[len(probes) // 2]).astype(np.float64)
-    half = -(-small.shape[axis] // 2) + 2
-    outer = slice(half) if direction > 0 else slice(-half, None)
-    share = _plain_share(small[outer] if axis == 0 else small[:, outer], color, axis)[::direction]
-    depth = int((share < _LINE_SHARE).argmax())
-    if share[depth] >= _LINE_SHARE or share[depth : depth + _SMALL_PICTURE_LINES].min() > 1 - _PICTURE_SHARE:
         return 0
-    scale = lines.shape[0] / small.shape[axis]
+    color = probes[len(probes) // 2]
+    small_lines = small if axis == 0 else small.swapaxes(0, 1)
+    shrunk = len(small_lines)
+    depth, least = plain_lines(
+        small_lines[::direction][: -(-shrunk // 2) + 2], color, _LEVELS, _LINE_SHARE, _SMALL_PICTURE_LINES
+    )
+    if depth < 0 or least > 1 - _PICTURE_SHARE:
+        return 0
+    scale = len(lines) / shrunk
     start = max(0, int((depth - 1) * scale) - 1)
     # a line of the small copy may lie a line off: shrinking drops odd rows at the end
     around = lines[start : math.ceil((depth + 2) * scale) + _PICTURE_LINES, ::every]
-    near = _plain_share(np.ascontiguousarray(around), color, 0)
-    end = int((near < _LINE_SHARE).argmax())
-    straight = near[end : end + _PICTURE_LINES].min() <= 1 - _PICTURE_SHARE
+    end, least = plain_lines(around, color, _LEVELS, _LINE_SHARE, _PICTURE_LINES)
+    straight = end >= 0 and least <= 1 - _PICTURE_SHARE
     return start + end if straight and start + end <= len(lines) // 2 else 0
-
-
-def _plain_share(pixels: np.ndarray, color: np.ndarray, axis: int) -> np.ndarray:
-    """Of each line of an axis, the share that is within `_LEVELS` of the color."""
-    plain = cv2.inRange(pixels, color - _LEVELS, color + _LEVELS)  # 0 or 255
-    sums = cv2.reduce(plain, 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
-    return sums / (255 * pixels.shape[1 - axis])

@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 
+from .count_kernels import neutral_sums
 from .shrink import shrink_by_halves
 
 #: A tint is no matter of detail: it is measured at about this short side, in pixels.
@@ -32,10 +33,5 @@ def color_cast(rgb: np.ndarray) -> float:
     """
     small = shrink_by_halves(rgb, _SIDE_PX)
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).reshape(-1, 3)  # L* x 255/100, a* + 128, b* + 128
-    trusted = cv2.inRange(lab[:, 0], math.ceil(_DARK * 2.55), math.floor(_BRIGHT * 2.55)).ravel() > 0
-    if not trusted.any():
-        return 0.0
-    a, b = (lab[:, k].compress(trusted).astype(np.int32) - 128 for k in (1, 2))
-    chroma_squared = a * a + b * b
-    neutral = chroma_squared <= np.median(chroma_squared)
-    return math.hypot(a.compress(neutral).mean(), b.compress(neutral).mean())
+    a, b, count = neutral_sums(lab, math.ceil(_DARK * 2.55), math.floor(_BRIGHT * 2.55))
+    return math.hypot(a / count, b / count) if count else 0.0

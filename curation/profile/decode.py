@@ -18,7 +18,7 @@ from .errors import (
     UnreadableImageError,
 )
 from .jpeg_header import JpegHeader, exif_orientation, read_jpeg_header
-from .pillow_decode import FORMATS, check_size, opened, pixel_hasher
+from .pillow_decode import FORMATS, check_size, opened
 from .trust import MAX_JPEG_SCANS, is_trusted
 
 __all__ = ["FORMATS", "DecodeLimits", "Decoded", "decode", "decode_here", "oriented"]
@@ -94,8 +94,6 @@ def decode_plain_jpeg(data: bytes, limits: DecodeLimits, header: JpegHeader | No
         return None  # harmless by libjpeg's own account, e.g. bytes between segments: Pillow reads it
     if mode == "L":
         pixels = pixels[..., 0]
-    pixel_hash = pixel_hasher(mode, pixels.shape[1], pixels.shape[0])
-    pixel_hash.update(pixels)
     orientation = exif_orientation(header.exif)
     return Decoded(
         pixels=pixels,
@@ -108,5 +106,4 @@ def decode_plain_jpeg(data: bytes, limits: DecodeLimits, header: JpegHeader | No
         orientation=orientation,
         has_icc=bool(header.icc),
         has_alpha=False,
-        pixel_hash=pixel_hash.digest(),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import xxhash
 from PIL import Image
 
 from .color import displayed_pixels
@@ -48,8 +50,8 @@ class Decoded:
         orientation: Exif orientation of the file, 1..8; 1 where the format's own decoder applies it.
         has_icc: the file carries an ICC profile.
         has_alpha: the file carries transparency.
-        pixel_hash: xxh3-128 of mode, size, palette, transparent color and the stored pixels, before ICC and orientation
-            (TIFF: after orientation, which Pillow applies on loading). Big endian, 16 bytes.
+        stored_hash: the `pixel_hash` where the stored pixels are not `pixels` as they are (palette, transparency, deep
+            values); empty where they are.
     """
 
     pixels: np.ndarray
@@ -62,7 +64,7 @@ class Decoded:
     orientation: int
     has_icc: bool
     has_alpha: bool
-    pixel_hash: bytes
+    stored_hash: bytes = b""
 
     @property
     def width_px(self) -> int:
@@ -73,6 +75,16 @@ class Decoded:
     def height_px(self) -> int:
         """Height as displayed."""
         return self.pixels.shape[1 if self.turn >= 5 else 0]
+
+    @cached_property
+    def pixel_hash(self) -> bytes:
+        """xxh3-128 of mode, size, palette, transparent color and the stored pixels, before ICC and orientation (TIFF:
+        after orientation, which Pillow applies on loading). Big endian, 16 bytes."""
+        if self.stored_hash:
+            return self.stored_hash
+        hasher = pixel_hasher(self.mode, self.pixels.shape)
+        hasher.update(self.pixels)
+        return hasher.digest()
 
     @cached_property
     def rgb(self) -> np.ndarray:
@@ -92,6 +104,16 @@ class Decoded:
         if self.icc or copy.ndim == 2:
             copy = displayed_pixels(Image.fromarray(copy), self.icc)
         return oriented(copy, self.turn)
+
+
+def pixel_hasher(mode: str, shape: Sequence[int]) -> xxhash.xxh3_128:
+    """The running hash behind `Decoded.pixel_hash`, to be fed the stored pixels.
+
+    Args:
+        mode: Pillow's.
+        shape: height, width.
+    """
+    return xxhash.xxh3_128(f"{mode} {shape[1]} {shape[0]}\0".encode())
 
 
 def oriented(pixels: np.ndarray, orientation: int) -> np.ndarray:

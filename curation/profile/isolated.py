@@ -260,7 +260,7 @@ def _room_for(shape: Any, limits: DecodeLimits) -> np.ndarray:
 
 _FACTS = {"format": str, "mode": str, "bit_depth": int, "frames": int, "orientation": int, "turn": int}
 _FLAGS = ("has_icc", "has_alpha")
-_BYTES = ("icc", "pixel_hash")
+_BYTES = ("icc", "stored_hash")
 
 
 def _picture(facts: dict[str, Any], pixels: np.ndarray) -> Decoded:

@@ -23,10 +23,11 @@ from .grid import grid_evidence
 from .icc_cube import displayed_small
 from .jpeg_quality import jpeg_quality
 from .metadata import read_metadata
-from .noise import center_window, noise_sigma
+from .noise import noise_sigma
 from .quality.glimpses import HALVED_PX, fine_copy
 from .sharpness import sharpness
 from .shrink import shrink, shrink_by_halves
+from .survey import Survey, survey
 from .thumbnail import SHORT_SIDE_PX, thumbnail
 from .tones import dominant_color_share, tones
 
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 #: Short side of the image that size-dependent signals are measured on, in pixels.
 WORKING_SIDE_PX = 256
-#: About so many rows of the full picture are sampled for its tones.
-_SAMPLED_ROWS = 64
 
 
 def profile_image(
@@ -69,20 +68,23 @@ def profile_image(
     if identity in block:
         raise BlockedContentError(f"content id {identity.hex()} is on the block list")
     image = decode(data, limits)
-    halved = shrink_by_halves(image.pixels, HALVED_PX)
-    small_stored = shrink(image.pixels, SHORT_SIDE_PX, halved=halved)
+    seen = survey(image, HALVED_PX)
+    small_stored = shrink(image.pixels, SHORT_SIDE_PX, halved=seen.halved)
     small = displayed_small(image, small_stored)
     thumb, thumb_width_px, thumb_height_px = thumbnail(small)
     working = np.ascontiguousarray(shrink(small, WORKING_SIDE_PX))
+    luma = cv2.cvtColor(working, cv2.COLOR_RGB2GRAY)
     bars = displayed_sides(frame(image.pixels, small_stored), image.turn)
     row = {
         "content_id": identity,
         "file_bytes": len(data),
+        "pixel_hash": seen.pixel_hash,
         **_facts(image, data),
-        **_native_signals(image.pixels),
+        **_native_signals(seen),
         **{f"frame_{side}_px": bar for side, bar in zip(SIDES, bars, strict=True)},
-        **_working_signals(working),
-        "grid_evidence": grid_evidence(_within(_luma(working), bars, image.width_px)),
+        "reencode_bpp": reencode_bytes_per_px(thumb, thumb_width_px, thumb_height_px),
+        **_working_signals(working, luma),
+        "grid_evidence": grid_evidence(_within(luma, bars, image.width_px)),
         **read_metadata(data, image.format),
         **dict.fromkeys(QUALITY_SCHEMA.names),
         "thumb": thumb,
@@ -90,7 +92,7 @@ def profile_image(
         "thumb_height_px": thumb_height_px,
     }
     if models is not None:
-        models.add(row, image, fine_copy(halved), small)
+        models.add(row, image, fine_copy(seen.halved), small)
     return row
 
 
@@ -105,7 +107,6 @@ def _facts(image: Decoded, data: bytes) -> dict[str, Any]:
         "orientation": image.orientation,
         "has_icc": image.has_icc,
         "has_alpha": image.has_alpha,
-        "pixel_hash": image.pixel_hash,
         "bit_depth": image.bit_depth,
         "compression_ratio": compression_ratio(
             image.width_px, image.height_px, channels, image.bit_depth, len(data)
@@ -114,19 +115,15 @@ def _facts(image: Decoded, data: bytes) -> dict[str, Any]:
     }
 
 
-def _native_signals(pixels: np.ndarray) -> dict[str, Any]:
-    center = _luma(center_window(pixels))
-    # an odd step, so that no row of the 8 x 8 blocks is preferred
-    rows = pixels[:: max(1, len(pixels) // _SAMPLED_ROWS) | 1]
+def _native_signals(seen: Survey) -> dict[str, Any]:
     return {
-        "noise_sigma": noise_sigma(center),
-        "blockiness": blockiness(center),
-        **tones(_luma(rows))._asdict(),
+        "noise_sigma": noise_sigma(seen.center),
+        "blockiness": blockiness(seen.center),
+        **tones(seen.rows)._asdict(),
     }
 
 
-def _working_signals(working: np.ndarray) -> dict[str, Any]:
-    luma = _luma(working)
+def _working_signals(working: np.ndarray, luma: np.ndarray) -> dict[str, Any]:
     half = shrink_by_halves(working, WORKING_SIDE_PX // 2)
     phashes = phashes64(tiny_grey(luma))
     variance = border_variance(working)
@@ -135,7 +132,6 @@ def _working_signals(working: np.ndarray) -> dict[str, Any]:
         "phashes": phashes,
         "border_variance": variance.pair,
         **{f"border_variance_{side}": getattr(variance, side) for side in SIDES},
-        "reencode_bpp": reencode_bytes_per_px(working),
         "sharpness": sharpness(luma),
         "color_cast": color_cast(half),
         "dominant_color_share": dominant_color_share(half),
@@ -147,8 +143,3 @@ def _within(luma: np.ndarray, bars: Sequence[float], width_px: int) -> np.ndarra
     height, width = luma.shape
     top, right, bottom, left = (math.ceil(bar * width / width_px) for bar in bars)
     return luma[top : max(top, height - bottom), left : max(left, width - right)]
-
-
-def _luma(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [h, w] of uint8 [h, w, 3] or [h, w]."""
-    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)

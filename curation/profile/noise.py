@@ -31,10 +31,3 @@ def noise_sigma(luma: np.ndarray) -> float:
         return 0.0
     total = second_difference_sum(np.ascontiguousarray(luma))
     return math.sqrt(math.pi / 2) * total / (6 * (width - 2) * (height - 2))
-
-
-def center_window(pixels: np.ndarray) -> np.ndarray:
-    """The central window of at most `WINDOW_PX` a side, a view."""
-    height, width = pixels.shape[:2]
-    top, left = max(0, height - WINDOW_PX) // 2, max(0, width - WINDOW_PX) // 2
-    return pixels[top : top + WINDOW_PX, left : left + WINDOW_PX]

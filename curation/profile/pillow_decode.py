@@ -13,12 +13,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import numpy as np
-import xxhash
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from .bit_depth import stored_bits
 from .color import MAX_ICC_BYTES, displayed_strips, has_alpha, pending_profile, strips
-from .decoded import DecodeLimits
+from .decoded import DecodeLimits, pixel_hasher
 from .errors import (
     DecodeMemoryError,
     DecompressionBombError,
@@ -127,7 +126,7 @@ def opened(
                 "orientation": orientation,
                 "has_icc": bool(icc),
                 "has_alpha": alpha,
-                "pixel_hash": _pixel_hash(image),
+                "stored_hash": _pixel_hash(image),
             }
             yield facts, image.height, image.width, displayed_strips(image, b"" if later else icc)
     except _BOMB_ERRORS as e:
@@ -161,13 +160,8 @@ def check_size(width_px: int, height_px: int, limits: DecodeLimits, file_bytes: 
     raise ImageTooLargeError(f"{message}; raise it to accept the image")
 
 
-def pixel_hasher(mode: str, width_px: int, height_px: int) -> xxhash.xxh3_128:
-    """The running hash behind `Decoded.pixel_hash`, to be fed the stored pixels."""
-    return xxhash.xxh3_128(f"{mode} {width_px} {height_px}\0".encode())
-
-
 def _pixel_hash(image: Image.Image) -> bytes:
-    hasher = pixel_hasher(image.mode, *image.size)
+    hasher = pixel_hasher(image.mode, image.size[::-1])
     if image.palette is not None:
         hasher.update(image.palette.mode.encode() + bytes(image.palette.tobytes()))
     if "transparency" in image.info:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
-from .shrink_kernels import halve
+from .shrink_kernels import halve, interpolate
 
 
 def shrink(
@@ -34,7 +36,42 @@ def shrink(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     pixels = shrink_by_halves(pixels if halved is None else halved, short_side_px)
     narrow = 2 * size[0] < pixels.shape[1] or 2 * size[1] < pixels.shape[0]
+    if pixels.ndim == 3 and not narrow:
+        return _interpolated(pixels, *size)
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if narrow else cv2.INTER_LINEAR)
+
+
+def _interpolated(pixels: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
+    """Bilinear interpolation as OpenCV's INTER_LINEAR, in half the time: uint8 [height_px, width_px, 3]."""
+    height, width = pixels.shape[:2]
+    out = np.empty((height_px, width_px, 3), np.uint8)
+    above, down = _places(height, height_px)
+    before, right = _places(width, width_px)
+    row = np.zeros(3 * width + 4, np.uint16)
+    interpolate(
+        np.ascontiguousarray(pixels).reshape(height, -1),
+        above,
+        down.astype(np.uint16),
+        3 * before.astype(np.uint64),
+        right,
+        row,
+        row[3:],
+        np.empty(3 * width_px + 1, np.uint16),
+        out.reshape(height_px, -1),
+    )
+    return out
+
+
+@lru_cache(maxsize=64)
+def _places(length: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where pixels of a shorter line lie between those of the line: after which, and how far on its way to the next.
+
+    Returns:
+        int64 [wanted], 0 .. length - 1; uint64 [wanted], in 1/256.
+    """
+    centers = np.clip((np.arange(wanted) + 0.5) * (length / wanted) - 0.5, 0, length - 1)
+    before = np.minimum(centers.astype(np.int64), max(0, length - 2))
+    return before, np.rint(256 * (centers - before)).astype(np.uint64)
 
 
 def shrink_by_halves(pixels: np.ndarray, short_side_px: int) -> np.ndarray:
@@ -42,13 +79,37 @@ def shrink_by_halves(pixels: np.ndarray, short_side_px: int) -> np.ndarray:
 
     Factors of 2 are several times faster than any other. An odd last row or column is dropped.
     """
-    while min(pixels.shape[:2]) >= 2 * short_side_px:
+    height, width = pixels.shape[:2]
+    times = halvings(height, width, short_side_px)
+    if not times:
+        return pixels
+    out = np.empty((height >> times, width >> times, *pixels.shape[2:]), np.uint8)
+    halve_into(pixels, times, out)
+    return out
+
+
+def halvings(height: int, width: int, short_side_px: int) -> int:
+    """How often `shrink_by_halves` halves a picture."""
+    return max(0, (min(height, width) // short_side_px).bit_length() - 1)
+
+
+def halve_into(pixels: np.ndarray, times: int, out: np.ndarray) -> None:
+    """Average 2 x 2 pixels so many times.
+
+    Args:
+        pixels: uint8 [h, w, 3] or [h, w].
+        times: 1 or more.
+        out: uint8 [h >> times, w >> times, ...], contiguous, filled. It may be empty.
+    """
+    for left in reversed(range(times)):
         height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+        if not (height and width):
+            return
+        into = np.empty((height, width, *pixels.shape[2:]), np.uint8) if left else out
         if pixels.ndim == 3:
-            whole, pixels = np.ascontiguousarray(pixels), np.empty((height, width, 3), np.uint8)
-            halve(whole.reshape(len(whole), -1), pixels.reshape(height, -1))
+            whole = np.ascontiguousarray(pixels)
+            halve(whole.reshape(len(whole), -1), into.reshape(height, -1))
         else:
-            pixels = cv2.resize(
-                pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA
-            )
-    return pixels
+            even = pixels[: 2 * height, : 2 * width]
+            cv2.resize(even, (width, height), into, interpolation=cv2.INTER_AREA)
+        pixels = into

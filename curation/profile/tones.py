@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
+
+from .count_kernels import level_counts, most_frequent_cube
 
 #: Luma at or under the first is black, at or over the second white, as far as an eye can tell.
 _BLACK, _WHITE = 5, 250
 
-#: Width of a color bin; two neighbors along each axis count as one color.
-_BIN_LEVELS = 16
+#: Width of a color bin in levels, as a power of 2; two neighbors along each axis count as one color.
+_BIN_SHIFT = 4
 
 
 class Tones(NamedTuple):
@@ -31,7 +32,8 @@ def tones(luma: np.ndarray) -> Tones:
 
     Source: C. E. Shannon, "A Mathematical Theory of Communication", 1948.
     """
-    counts = cv2.calcHist([luma], [0], None, [256], [0, 256]).ravel()
+    counts = np.zeros(256, np.int64)
+    level_counts(np.ascontiguousarray(luma).reshape(-1), counts)
     shares = counts[counts > 0] / luma.size
     entropy = -float((shares * np.log2(shares)).sum())
     return Tones(
@@ -53,9 +55,5 @@ def dominant_color_share(rgb: np.ndarray) -> float:
     Returns:
         0 .. 1: about 0.05 to 0.4 for photographs, 0.5 and more for plain backgrounds and screenshots.
     """
-    bins = 256 // _BIN_LEVELS
-    counts = cv2.calcHist([rgb], [0, 1, 2], None, [bins] * 3, [0, 256] * 3)
-    counts = counts[1:] + counts[:-1]
-    counts = counts[:, 1:] + counts[:, :-1]
-    counts = counts[:, :, 1:] + counts[:, :, :-1]
-    return float(counts.max()) / (rgb.shape[0] * rgb.shape[1])
+    most = most_frequent_cube(np.ascontiguousarray(rgb).reshape(-1), _BIN_SHIFT)
+    return most / (rgb.shape[0] * rgb.shape[1])

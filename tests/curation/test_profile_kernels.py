@@ -7,13 +7,21 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zcurate.curation.profile.count_kernels import (
+    any_plain_side,
+    border_moments,
+    level_counts,
+    most_frequent_cube,
+    neutral_sums,
+    plain_lines,
+)
 from zcurate.curation.profile.difference_kernels import (
     laplacian_moments,
     seam_counts,
     second_difference_sum,
     step_sums,
 )
-from zcurate.curation.profile.shrink import shrink_by_halves
+from zcurate.curation.profile.shrink import halve_into, halvings, shrink, shrink_by_halves
 
 SIDES = st.integers(3, 90)
 
@@ -86,3 +94,109 @@ def test_halving_is_that_of_opencv(height, width, seed, part_of_a_picture):
     even = rgb[: height // 2 * 2, : width // 2 * 2]
     expected = cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(shrink_by_halves(rgb, min(height, width) // 2), expected)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 300), st.integers(2, 300), st.integers(1, 3), st.booleans())
+def test_halving_some_times_is_halving_again_and_again(height, width, times, grey):
+    shape = (height, width) if grey else (height, width, 3)
+    pixels = np.random.default_rng(height * width).integers(0, 256, shape, np.uint8)
+    out = np.empty((height >> times, width >> times, *shape[2:]), np.uint8)
+    halve_into(pixels, times, out)
+    for _ in range(times):
+        if min(pixels.shape[:2]) < 2:
+            return
+        pixels = shrink_by_halves(pixels, min(pixels.shape[:2]) // 2)
+    np.testing.assert_array_equal(out, pixels)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 600))
+def test_halvings_stop_before_the_short_side_is_too_short(height, width, short):
+    times = halvings(height, width, short)
+    assert times == 0 or min(height, width) >> times >= short
+    assert min(height, width) >> (times + 1) < short
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(40, 90), st.integers(40, 90), st.integers(21, 40), st.integers(0, 99))
+def test_interpolation_is_bilinear(height, width, short, seed):
+    rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    found = shrink(rgb, short)
+    halved = shrink_by_halves(rgb, short).astype(np.float64)
+    exact = cv2.resize(halved, found.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    assert np.abs(found - exact).max() <= 2
+    assert abs(found.mean() - exact.mean()) < 0.05
+    np.testing.assert_array_equal(shrink(np.full_like(rgb, seed), short), seed)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 500), st.integers(0, 99))
+def test_level_counts(size, seed):
+    grey = luma(1, size, seed).reshape(-1)
+    counts = np.zeros(256, np.int64)
+    level_counts(grey, counts)
+    np.testing.assert_array_equal(counts, np.bincount(grey, minlength=256))
+
+
+@settings(deadline=None, max_examples=40)
+@given(SIDES, SIDES, st.integers(0, 99), st.integers(1, 255))
+def test_fullest_cube_of_colors(height, width, seed, spread):
+    rgb = np.random.default_rng(seed).integers(0, spread + 1, (height, width, 3), np.uint8)
+    counts = cv2.calcHist([rgb], [0, 1, 2], None, [16] * 3, [0, 256] * 3)
+    for axis in range(3):
+        counts = np.swapaxes(counts, 0, axis)
+        counts = np.swapaxes(counts[1:] + counts[:-1], 0, axis)
+    assert most_frequent_cube(rgb.reshape(-1), 4) == counts.max()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 200), st.integers(0, 99), st.integers(0, 120), st.integers(121, 255))
+def test_sums_of_the_neutral_half(size, seed, dark, bright):
+    lab = np.random.default_rng(seed).integers(0, 256, (size, 3), np.uint8)
+    if seed % 3 == 0:
+        lab[:, 1:] = 128 + lab[:, 1:] // 100  # many the same
+    counted = (lab[:, 0] >= dark) & (lab[:, 0] <= bright)
+    a, b = (lab[counted][:, k].astype(int) - 128 for k in (1, 2))
+    neutral = a * a + b * b <= np.median(a * a + b * b) if counted.any() else np.zeros(0, bool)
+    wanted = (a[neutral].sum(), b[neutral].sum(), neutral.sum()) if counted.any() else (0, 0, 0)
+    assert neutral_sums(lab, dark, bright) == wanted
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIDES, SIDES, st.integers(0, 99), st.integers(1, 3))
+def test_moments_of_the_border(height, width, seed, depth):
+    rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    sums, squares = np.zeros((2, 4, 3), np.int64)
+    border_moments(rgb, depth, sums, squares)
+    wide = rgb.astype(np.int64)
+    strips = [wide[:depth], wide[:, -depth:], wide[-depth:], wide[:, :depth]]
+    np.testing.assert_array_equal(sums, [strip.sum(axis=(0, 1)) for strip in strips])
+    np.testing.assert_array_equal(squares, [(strip * strip).sum(axis=(0, 1)) for strip in strips])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(0, 99), st.integers(0, 60), st.booleans())
+def test_whether_a_side_is_plain(height, width, seed, most, grey):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 1 if grey else 3), np.uint8)
+    pixels[:, -1] = seed + pixels[:, -1] // (1 + seed)
+
+    def plain(line):
+        points = np.sort(line[:: max(1, len(line) // 256) * 16], axis=0).astype(int)
+        trim = int(len(points) > 4)
+        return (points[-1 - trim] - points[trim]).max() <= most
+
+    sides = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    assert any_plain_side(pixels, 256, 16, most) == any(map(plain, sides))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99), st.integers(1, 9))
+def test_lines_of_a_color(lines, length, seed, after):
+    rng = np.random.default_rng(seed)
+    pixels = np.full((lines, length, 3), 100, np.uint8)
+    pixels[rng.integers(0, lines + 1) :] = rng.integers(80, 121, (3,))
+    pixels[rng.random((lines, length)) < 0.05] += 15
+    plain = (abs(pixels.astype(int) - 100) <= 10).all(axis=2).mean(axis=1)
+    differs = np.flatnonzero(plain < 0.9)
+    wanted = (differs[0], plain[differs[0] : differs[0] + after].min()) if len(differs) else (-1, 1.0)
+    assert plain_lines(pixels, pixels.dtype.type(100) * np.ones(3, np.uint8), 10, 0.9, after) == wanted
