@@ -67,12 +67,15 @@ def interpolate(
 
 @njit(cache=True, nogil=True)
 def _mix(upper: np.ndarray, lower: np.ndarray, down: int, out: np.ndarray) -> None:
-    """Weighted means of two rows, rounded: uint8 [n] each, of which `down` / 256 is the lower's; uint16 [n]."""
+    """Weighted means of two rows: uint8 [n] each, of which `down` / 256 is the lower's; uint16 [n].
+
+    Rounded, halves down: across they are rounded up.
+    """
     u16 = np.uint16
     up = u16(u16(256) - down)
     for k in range(len(out)):
         total = u16(u16(u16(upper[k]) * up) + u16(u16(lower[k]) * down))
-        out[k] = u16(u16(total + u16(128)) >> u16(8))
+        out[k] = u16(u16(total + u16(127)) >> u16(8))
 
 
 @njit(cache=True, nogil=True)

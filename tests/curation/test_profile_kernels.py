@@ -125,9 +125,7 @@ def test_interpolation_is_bilinear(height, width, short, seed):
     halved = shrink_by_halves(rgb, short).astype(np.float64)
     exact = cv2.resize(halved, found.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     assert np.abs(found - exact).max() <= 2
-    assert (
-        abs(found.mean() - exact.mean()) < 0.15
-    )  # weights are rounded to 1/256, here between noise of full range
+    assert abs(found.mean() - exact.mean()) < 0.1  # two roundings, of many halves where sides shrink by 2:3
     np.testing.assert_array_equal(shrink(np.full_like(rgb, seed), short), seed)
 
 
