@@ -22,7 +22,7 @@ from zcurate.curation.profile.quality.edge_kernels import DIRECTIONS, steeper_sh
 from zcurate.curation.profile.quality.edges import EDGE_VALUES
 from zcurate.curation.profile.quality.model import load_quality
 from zcurate.curation.profile.quality.network import TileNetwork
-from zcurate.curation.profile.quality.spectra import SPECTRUM_VALUES, blur_spectrum
+from zcurate.curation.profile.quality.spectra import SPECTRUM_VALUES, blur_spectra
 from zcurate.curation.profile.quality.train_blur import blur_sample, train_blur, turned
 from zcurate.curation.profile.shrink import shrink
 
@@ -101,7 +101,7 @@ def test_samples_say_what_was_planted():
 def test_what_is_learned_from_is_turned_as_pictures_would_be():
     def traces_of(grey):
         shares = steeper_shares(np.ascontiguousarray(grey), 3, 1).reshape(1, 1, EDGE_VALUES, DIRECTIONS)
-        return torch.from_numpy(shares), torch.from_numpy(blur_spectrum([grey] * 4)[None, None])
+        return torch.from_numpy(shares), torch.from_numpy(blur_spectra([[grey] * 4])[None])
 
     grey = cv2.cvtColor(data.coffee()[:128, :128], cv2.COLOR_RGB2GRAY)
     one = traces_of(grey)

@@ -7,9 +7,13 @@ from scipy.ndimage import map_coordinates
 
 from zcurate.curation.profile.quality.blur_windows import WINDOW_PX
 from zcurate.curation.profile.quality.edge_kernels import DIRECTIONS, steeper_shares
-from zcurate.curation.profile.quality.spectra import SPECTRUM_VALUES, blur_spectrum
+from zcurate.curation.profile.quality.spectra import SPECTRUM_VALUES, blur_spectra
 
 _SPECTRUM = 30  # values before those of the cepstrum, which starts at two pixels
+
+
+def blur_spectrum(windows):
+    return blur_spectra([windows])[0]
 
 
 def textures(count=8, side=WINDOW_PX, seed=0):
@@ -89,3 +93,11 @@ def test_flat_windows_have_a_finite_spectrum():
     assert found.shape == (SPECTRUM_VALUES, DIRECTIONS)
     np.testing.assert_allclose(found[:_SPECTRUM], np.log2(0.1) / 4, atol=1e-4)
     np.testing.assert_allclose(found[_SPECTRUM:], 0, atol=1e-4)
+
+
+def test_groups_do_not_know_of_each_other():
+    near, far = windows_of(textures(4)), windows_of(textures(4, seed=1), line(11, 0.5))
+    small = [w[:90, :90].copy() for w in near]
+    for groups in ([near, far], [small, far]):
+        for found, windows in zip(blur_spectra(groups), groups, strict=True):
+            np.testing.assert_allclose(found, blur_spectrum(windows), atol=1e-4)

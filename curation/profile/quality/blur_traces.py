@@ -9,7 +9,7 @@ import numpy as np
 
 from .blur_windows import NATIVE_WINDOWS, BlurWindows
 from .edges import edge_histograms
-from .spectra import blur_spectrum
+from .spectra import blur_spectra
 
 #: Windows whose edges are counted: those at native resolution, then the whole picture made small.
 EDGE_WINDOWS = NATIVE_WINDOWS + 1
@@ -20,7 +20,7 @@ SPECTRA = 2
 class BlurTraces(NamedTuple):
     """Attributes:
     shares: float32 [EDGE_WINDOWS, EDGE_VALUES, DIRECTIONS], see `edges.edge_histograms`.
-    spectra: float32 [SPECTRA, SPECTRUM_VALUES, DIRECTIONS], see `spectra.blur_spectrum`.
+    spectra: float32 [SPECTRA, SPECTRUM_VALUES, DIRECTIONS], see `spectra.blur_spectra`.
     octaves: see `crops.octaves_above`.
     """
 
@@ -38,6 +38,6 @@ def blur_traces(windows: BlurWindows, whole: np.ndarray) -> BlurTraces:
     """
     return BlurTraces(
         shares=edge_histograms([*windows.native, cv2.cvtColor(whole, cv2.COLOR_RGB2GRAY)]),
-        spectra=np.stack([blur_spectrum(windows.native), blur_spectrum(windows.wide)]),
+        spectra=blur_spectra([windows.native, windows.wide]),
         octaves=windows.octaves,
     )

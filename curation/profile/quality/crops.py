@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 
+from ..shrink import interpolated
 from ..shrink_kernels import shrink_by
 from ..window_kernel import green_edges
 
@@ -42,9 +43,9 @@ def overview(rgb: np.ndarray) -> np.ndarray:
     Returns:
         uint8 [OVERVIEW_PX, OVERVIEW_PX, 3].
     """
-    shrinks = min(rgb.shape[:2]) > 1.5 * OVERVIEW_PX
-    mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(rgb, (OVERVIEW_PX, OVERVIEW_PX), interpolation=mode)
+    if min(rgb.shape[:2]) > 1.5 * OVERVIEW_PX:
+        return cv2.resize(rgb, (OVERVIEW_PX, OVERVIEW_PX), interpolation=cv2.INTER_AREA)
+    return interpolated(rgb, OVERVIEW_PX, OVERVIEW_PX)
 
 
 def octaves_above(rgb: np.ndarray) -> float:

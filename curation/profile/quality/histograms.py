@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..shrink_kernels import shrink_by
-from .input_kernels import count_colors
+from .input_kernels import count_colors, look_up
 
 #: Side of the copy in which is counted, in pixels.
 COARSE_PX = 80
@@ -48,4 +48,6 @@ def color_histograms(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     chroma, light = np.zeros((CHROMA_CHANNELS, BINS, BINS), np.int32), np.zeros(LIGHT_BINS, np.int32)
     count_colors(rgb, _LOGS, chroma, light)
-    return _ROOTS[chroma], _ROOTS[light]
+    roots = np.empty(chroma.shape, np.float32)
+    look_up(chroma.reshape(-1), _ROOTS, roots.reshape(-1))
+    return roots, _ROOTS[light]

@@ -26,58 +26,94 @@ _HIGH = np.float32(_ENLARGED * TILE_STEPS[0] / TILE_STEPS[3])
 
 
 @njit(inline="always")
-def _step(value: np.float32) -> np.uint8:
+def _step(value: np.float32) -> np.uint32:
     """The nearest whole number about 128."""
-    return np.uint8(min(max(value + _ZERO, _LOWEST), _HIGHEST))
+    return np.uint32(np.int32(min(max(value + _ZERO, _LOWEST), _HIGHEST)))
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@njit(cache=True, nogil=True)
 def tile_planes(tiles: np.ndarray, out: np.ndarray) -> None:
     """Luma and color differences about the mean of each tile, and high frequencies of luma, in steps of `TILE_STEPS`; 128 is
     none, what is beyond 0 and 255 is clipped.
 
     Args:
-        tiles: uint8 [t, side, side, 3].
-        out: uint8 [t, side / 2, side / 2, 16], filled: the four of each of 2 x 2 pixels, row by row.
+        tiles: uint8 [t, side, 3 side], contiguous.
+        out: uint64 [t, side / 2, side / 2, 2], filled: the two rows of 2 x 2 pixels, of which each is four bytes.
     """
     count, side = tiles.shape[:2]
     luma = np.empty((side + 2, side + 2), np.float32)  # mirrored outward by a pixel
     blue, red = np.empty((side, side), np.float32), np.empty((side, side), np.float32)
-    column = np.empty(side + 2, np.float32)
+    columns, pixels = np.empty(side + 2, np.float32), np.empty(side, np.uint32)
+    pairs = pixels.view(np.uint64)
     share = _ONE / np.float32(side * side)
     for t in range(count):
         means = np.zeros(3, np.float32)
         for i in range(side):
-            for j in range(side):
-                r, g, b = (
-                    np.float32(tiles[t, i, j, 0]),
-                    np.float32(tiles[t, i, j, 1]),
-                    np.float32(tiles[t, i, j, 2]),
-                )
-                luma[i + 1, j + 1] = _YCC[0, 0] * r + _YCC[0, 1] * g + _YCC[0, 2] * b
-                blue[i, j] = _YCC[1, 0] * r + _YCC[1, 1] * g + _YCC[1, 2] * b
-                red[i, j] = _YCC[2, 0] * r + _YCC[2, 1] * g + _YCC[2, 2] * b
-            luma[i + 1, 0], luma[i + 1, side + 1] = luma[i + 1, 2], luma[i + 1, side - 1]
-            of_luma = of_blue = of_red = np.float32(0)
-            for j in range(side):
-                of_luma += luma[i + 1, j + 1]
-                of_blue += blue[i, j]
-                of_red += red[i, j]
-            means[0] += of_luma * share
-            means[1] += of_blue * share
-            means[2] += of_red * share
+            row = luma[i + 1]
+            sums = _colors(tiles[t, i], row[1 : side + 1], blue[i], red[i])
+            for plane in range(3):
+                means[plane] += sums[plane] * share
+            row[0], row[side + 1] = row[2], row[side - 1]
         luma[0], luma[side + 1] = luma[2], luma[side - 1]
         for i in range(side):
+            above, here, below = luma[i], luma[i + 1], luma[i + 2]
             for j in range(side + 2):
-                column[j] = luma[i, j] + luma[i + 1, j] + luma[i + 2, j]
-            for j in range(side):
-                here = luma[i + 1, j + 1]
-                high = here - (column[j] + column[j + 1] + column[j + 2]) * _NINTH
-                cell, k = out[t, i // 2, j // 2], 8 * (i % 2) + 4 * (j % 2)
-                cell[k] = _step(here - means[0])
-                cell[k + 1] = _step(blue[i, j] - means[1])
-                cell[k + 2] = _step(red[i, j] - means[2])
-                cell[k + 3] = _step(high * _HIGH)
+                columns[j] = above[j] + here[j] + below[j]
+            _steps(here, columns, blue[i], red[i], means, pixels)
+            cells, k = out[t, i // 2], i % 2
+            for j in range(side // 2):
+                cells[j, k] = pairs[j]
+
+
+# Loops over a row in functions of their own, which the compiler does many pixels at a time of.
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _colors(
+    row: np.ndarray, luma: np.ndarray, blue: np.ndarray, red: np.ndarray
+) -> tuple[np.float32, np.float32, np.float32]:
+    """Luma and color differences of uint8 [3 n] into float32 [n] each; gives their sums."""
+    count = len(blue)
+    for j in range(count):
+        r, g, b = np.float32(row[3 * j]), np.float32(row[3 * j + 1]), np.float32(row[3 * j + 2])
+        luma[j] = _YCC[0, 0] * r + _YCC[0, 1] * g + _YCC[0, 2] * b
+        blue[j] = _YCC[1, 0] * r + _YCC[1, 1] * g + _YCC[1, 2] * b
+        red[j] = _YCC[2, 0] * r + _YCC[2, 1] * g + _YCC[2, 2] * b
+    of_luma = of_blue = of_red = np.float32(0)
+    for j in range(count):
+        of_luma += luma[j]
+        of_blue += blue[j]
+        of_red += red[j]
+    return of_luma, of_blue, of_red
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _steps(
+    luma: np.ndarray,
+    columns: np.ndarray,
+    blue: np.ndarray,
+    red: np.ndarray,
+    means: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """What is told of each pixel of a row, in one number: uint32 [n].
+
+    Args:
+        luma, columns: float32 [n + 2], with the pixels beside the row; sums of three rows of it.
+        blue, red: float32 [n].
+        means: float32 [3], of the tile.
+    """
+    of_luma, of_blue, of_red = means[0], means[1], means[2]
+    center, left, middle, right = luma[1:-1], columns[:-2], columns[1:-1], columns[2:]
+    u32 = np.uint32
+    for j in range(len(out)):
+        high = (center[j] - (left[j] + middle[j] + right[j]) * _NINTH) * _HIGH
+        out[j] = u32(
+            _step(center[j] - of_luma)
+            | u32(_step(blue[j] - of_blue) << u32(8))
+            | u32(_step(red[j] - of_red) << u32(16))
+            | u32(_step(high) << u32(24))
+        )
 
 
 @njit(cache=True, nogil=True)
@@ -100,6 +136,13 @@ def gather(luma: np.ndarray, color: np.ndarray, out: np.ndarray) -> None:
             for k in range(2):
                 for x in range(count):
                     out[y, x, 8 + 2 * plane + k] = color[plane, 2 * y + k, x]
+
+
+@njit(cache=True, nogil=True)
+def look_up(places: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
+    """out[k] = values[places[k]]: int32 [n], float32 [m], float32 [n]. Without the test of each place that NumPy makes."""
+    for k in range(len(out)):
+        out[k] = values[places[k]]
 
 
 @njit(cache=True, nogil=True)

@@ -18,12 +18,13 @@ def tile_input(tiles: np.ndarray) -> np.ndarray:
         tiles: uint8 [t, 64, 64, 3].
 
     Returns:
-        uint8 [t, 32, 32, 16], see `input_kernels.tile_planes`.
+        uint8 [t, 32, 32, 16]: luma, blue and red difference, and high frequencies, four times for each 2 x 2 pixels, row by
+        row; see `input_kernels.tile_planes`.
     """
     count, side = tiles.shape[:2]
-    out = np.empty((count, side // 2, side // 2, 16), np.uint8)
-    tile_planes(np.ascontiguousarray(tiles), out)
-    return out
+    out = np.empty((count, side // 2, side // 2, 2), np.uint64)
+    tile_planes(np.ascontiguousarray(tiles).reshape(count, side, -1), out)
+    return out.view(np.uint8)
 
 
 def mark_cells(rgb: np.ndarray) -> np.ndarray:

@@ -78,7 +78,9 @@ class QualityModel:
         return self.scores_of([self.view(rgb, small, fine_copy(rgb))])[0]
 
     @staticmethod
-    def view(rgb: np.ndarray, small: np.ndarray, fine: np.ndarray) -> View:
+    def view(
+        rgb: np.ndarray, small: np.ndarray, fine: np.ndarray, halved: np.ndarray | None = None
+    ) -> View:
         """What of a picture is looked at.
 
         Args:
@@ -87,10 +89,11 @@ class QualityModel:
                 they are).
             fine: its `glimpses.fine_copy`, turned as displayed (its colors need not be managed); kept as it is in what is
                 returned.
+            halved: uint8 [h // 2, w // 2, 3] of `rgb`, as it is turned, see `blur_windows.wide_windows`; optional.
         """
-        rgb = large_enough(rgb)
+        rgb = large_enough(rgb)  # nothing that has a halved copy is made any larger
         places = ranked_places(rgb)
-        return View(native_tiles(rgb, places), blur_windows(rgb, places), overview(small), fine)
+        return View(native_tiles(rgb, places), blur_windows(rgb, places, halved), overview(small), fine)
 
     def scores_of(self, views: Sequence[View]) -> list[dict[str, float]]:
         """Score some pictures together, which takes less time than one by one; scores are the same but for rounding (and,

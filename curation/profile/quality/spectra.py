@@ -15,7 +15,7 @@ import torch
 
 from .blur_windows import WINDOW_PX
 from .edge_kernels import DIRECTIONS
-from .spectrum_kernels import along_rays, multiplied_power, without_mean
+from .spectrum_kernels import along_rays, mirror, multiplied_power, without_mean
 
 #: Radii that the spectrum is read at, in cycles per window, and the cepstrum, in pixels.
 _CYCLES, _LAGS = np.linspace(2.5, 62, 30), np.arange(2.0, 41.0)
@@ -27,25 +27,34 @@ _RAYS = 3
 _POWER_SCALE, _CEPSTRUM_SCALE = 1 / 4, 20.0
 
 
-def blur_spectrum(windows: Sequence[np.ndarray]) -> np.ndarray:
-    """The spectrum and the cepstrum that windows share, along rays.
+def blur_spectra(groups: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """The spectrum and the cepstrum that the windows of each group share, along rays.
 
     Args:
-        windows: n of uint8 [side, side], grey, side at most WINDOW_PX, n a multiple of 4.
+        groups: of n windows each, uint8 [side, side], grey, side at most WINDOW_PX; n a multiple of 4. Sides may differ
+            between groups.
 
     Returns:
-        float32 [SPECTRUM_VALUES, DIRECTIONS]; directions are those of `edge_kernels.steeper_shares`.
+        float32 [groups, SPECTRUM_VALUES, DIRECTIONS]; directions are those of `edge_kernels.steeper_shares`.
     """
-    side = len(windows[0])
-    tapered = np.zeros((len(windows), WINDOW_PX, WINDOW_PX), np.float32)
-    without_mean(np.stack(windows), _taper(side), tapered)
+    whole = all(len(windows[0]) == WINDOW_PX for windows in groups)
+    shape = len(groups), len(groups[0]), WINDOW_PX, WINDOW_PX
+    tapered = (np.empty if whole else np.zeros)(shape, np.float32)
+    for windows, planes in zip(groups, tapered, strict=True):
+        without_mean(np.stack(windows), _taper(len(windows[0])), planes)
     seen = torch.fft.rfft2(torch.from_numpy(tapered)).numpy()
-    power = multiplied_power(seen.reshape(len(windows), -1))
-    logs = torch.log2(torch.from_numpy(power)).sum(dim=0).div_(len(windows)).view(WINDOW_PX, -1)
-    cepstrum = torch.fft.irfft2(logs, s=(WINDOW_PX, WINDOW_PX)).numpy()
-    out = np.empty((SPECTRUM_VALUES, DIRECTIONS), np.float32)
-    along_rays(logs.numpy().reshape(-1), *_rays(True), _POWER_SCALE, out[: len(_CYCLES)])
-    along_rays(cepstrum.reshape(-1), *_rays(False), _CEPSTRUM_SCALE, out[len(_CYCLES) :])
+    power = multiplied_power(seen.reshape(len(groups) * len(groups[0]), -1))
+    logs = torch.log2(torch.from_numpy(power)).view(len(groups), -1, power.shape[1]).sum(dim=1)
+    logs = logs.div_(len(groups[0])).numpy()
+    # even and real, as logs of spectra are, they have the same transform back and forth but for its scale
+    even = np.empty((len(groups), WINDOW_PX, WINDOW_PX), np.float32)
+    mirror(logs.reshape(len(groups), WINDOW_PX, -1), even)
+    cepstra = torch.fft.rfft2(torch.from_numpy(even)).numpy().real
+    out = np.empty((len(groups), SPECTRUM_VALUES, DIRECTIONS), np.float32)
+    for log, cepstrum, values in zip(logs, cepstra, out, strict=True):
+        along_rays(log, *_rays(True), _POWER_SCALE, values[: len(_CYCLES)])
+        scale = _CEPSTRUM_SCALE / WINDOW_PX**2
+        along_rays(cepstrum.reshape(-1), *_rays(False), scale, values[len(_CYCLES) :])
     return out
 
 
@@ -59,9 +68,9 @@ def _taper(side: int) -> np.ndarray:
 
 @lru_cache
 def _rays(spectrum: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Where and by how much a plane counts: places in it, int32, and weights, float32, both
-    [radii, DIRECTIONS, 4 * _RAYS]; of half a plane of frequencies, or a whole one of distances."""
-    radii, width = (_CYCLES, WINDOW_PX // 2 + 1) if spectrum else (_LAGS, WINDOW_PX)
+    """Where and by how much half a plane of frequencies or of distances counts: places in it, int32, and weights, float32,
+    both [radii, DIRECTIONS, 4 * _RAYS]."""
+    radii, width = _CYCLES if spectrum else _LAGS, WINDOW_PX // 2 + 1
     within = (np.arange(_RAYS) - _RAYS // 2) / _RAYS
     angle = np.pi / 4 + (np.arange(DIRECTIONS)[:, None] + within) * np.pi / DIRECTIONS
     angle = np.where(np.cos(angle) < 0, angle + np.pi, angle)  # frequencies are there from 0 on
@@ -80,4 +89,4 @@ def _rays(spectrum: bool) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-__all__ = ["SPECTRUM_VALUES", "blur_spectrum"]
+__all__ = ["SPECTRUM_VALUES", "blur_spectra"]

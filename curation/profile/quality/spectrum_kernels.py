@@ -58,6 +58,24 @@ def multiplied_power(spectra: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
+def mirror(halves: np.ndarray, out: np.ndarray) -> None:
+    """Whole planes of even functions, of which the half is known that real transforms give.
+
+    Args:
+        halves: float32 [n, s, s / 2 + 1].
+        out: float32 [n, s, s], filled.
+    """
+    side = out.shape[1]
+    for n in range(len(out)):
+        for y in range(side):
+            here, there, row = halves[n, y], halves[n, (side - y) % side], out[n, y]
+            for x in range(side // 2 + 1):
+                row[x] = here[x]
+            for x in range(1, side // 2):
+                row[side - x] = there[x]
+
+
+@njit(cache=True, nogil=True)
 def along_rays(
     plane: np.ndarray, places: np.ndarray, weights: np.ndarray, scale: float, out: np.ndarray
 ) -> None:
