@@ -42,7 +42,7 @@ def blockiness(luma: np.ndarray) -> float:
 def _contrast(steps: np.ndarray) -> float:
     """Of mean steps [n], the strongest position of the grid against the others."""
     whole = steps[: len(steps) // _BLOCK_PX * _BLOCK_PX].reshape(-1, _BLOCK_PX)
-    positions = whole.mean(axis=0)
+    positions = whole.sum(axis=0) / len(whole)
     on = float(positions.max())
     off = (float(positions.sum()) - on) / (_BLOCK_PX - 1)
     return (on - off) / (on + off + _FLOOR)

@@ -55,10 +55,11 @@ def border_variance(rgb: np.ndarray) -> BorderVariance:
     border_moments(np.ascontiguousarray(rgb), depth, sums, squares)
     pixels = depth * np.array([[width], [height], [width], [height]])
     means = sums / pixels
-    top, right, bottom, left = (squares / pixels - means * means).mean(axis=1).tolist()
+    top, right, bottom, left = ((squares / pixels - means * means).sum(axis=1) / 3).tolist()
     # two groups of equal size: the mean of their variances, and the variance of their means
-    vertical = (top + bottom) / 2 + float(((means[0] - means[2]) ** 2).mean()) / 4
-    horizontal = (left + right) / 2 + float(((means[1] - means[3]) ** 2).mean()) / 4
+    between = ((means[:2] - means[2:]) ** 2).sum(axis=1) / 3
+    vertical = (top + bottom) / 2 + float(between[0]) / 4
+    horizontal = (left + right) / 2 + float(between[1]) / 4
     return BorderVariance(min(vertical, horizontal), top, right, bottom, left)
 
 

@@ -69,26 +69,37 @@ def neutral_sums(lab: np.ndarray, dark: int, bright: int) -> tuple[int, int, int
     Returns:
         sum of a*, sum of b*, number of pixels; all 0 if none counts.
     """
-    chromas = np.zeros(2 * 128 * 128 + 1, np.int32)
+    chromas = np.empty(len(lab), np.int32)  # squared; -1 of pixels that do not count
     counted = 0
+    coarse = np.zeros((2 * 128 * 128 >> 8) + 1, np.int32)
     for i in range(len(lab)):
+        a, b = np.int32(lab[i, 1]) - 128, np.int32(lab[i, 2]) - 128
         if dark <= lab[i, 0] <= bright:
-            a, b = np.int32(lab[i, 1]) - 128, np.int32(lab[i, 2]) - 128
-            chromas[a * a + b * b] += 1
+            chromas[i] = a * a + b * b
+            coarse[chromas[i] >> 8] += 1
             counted += 1
-    # the lower of the two middle values: nothing lies between it and the median
-    median, below = 0, chromas[0]
+        else:
+            chromas[i] = -1
+    # the lower of the two middle values: nothing lies between it and the median. First its bin of 256, then its place there
+    place, below = 0, 0
+    while 2 * (below + coarse[place]) < counted:
+        below += coarse[place]
+        place += 1
+    fine = np.zeros(256, np.int32)
+    for i in range(len(lab)):
+        if chromas[i] >> 8 == place:
+            fine[chromas[i] & 255] += 1
+    median = place << 8
+    below += fine[0]
     while 2 * below < counted:
         median += 1
-        below += chromas[median]
+        below += fine[median & 255]
     total_a = total_b = taken = 0
     for i in range(len(lab)):
-        if dark <= lab[i, 0] <= bright:
-            a, b = np.int32(lab[i, 1]) - 128, np.int32(lab[i, 2]) - 128
-            if a * a + b * b <= median:
-                total_a += a
-                total_b += b
-                taken += 1
+        if 0 <= chromas[i] <= median:
+            total_a += np.int32(lab[i, 1]) - 128
+            total_b += np.int32(lab[i, 2]) - 128
+            taken += 1
     return total_a, total_b, taken
 
 

@@ -39,7 +39,7 @@ def grid_evidence(luma: np.ndarray) -> float:
         return 0.0
     # along a seam every other pixel will do
     directions = [_seams(luma[::2]), _seams(luma[:, ::2].T)]
-    if any((seams > _UNSURE).mean() > _MAX_SEAMS for seams in directions):
+    if any(np.count_nonzero(seams > _UNSURE) > _MAX_SEAMS * len(seams) for seams in directions):
         return 0.0
     best, second = zip(*map(_two_best, directions), strict=True)
     return max(_certainty(min(best)), _PARALLEL * _certainty(max(second)))

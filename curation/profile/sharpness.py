@@ -33,9 +33,10 @@ def sharpness(luma: np.ndarray) -> float:
     if min(height, width) < _TILES:
         return 0.0
     smooth = cv2.sepFilter2D(luma, cv2.CV_32F, _GAUSSIAN, _GAUSSIAN)
-    means, squares = np.zeros((2, _TILES, _TILES))
+    means, squares = moments = np.zeros((2, _TILES, _TILES))
     laplacian_moments(smooth, means, squares)
-    means /= (height // _TILES) * (width // _TILES)
-    squares /= (height // _TILES) * (width // _TILES)
-    noise = np.sort(squares - means * means, axis=None)[_QUIET_TILES].mean()
-    return max(0.0, float(squares.mean() - means.mean() ** 2 - noise))
+    moments /= (height // _TILES) * (width // _TILES)
+    quiet = np.sort(squares - means * means, axis=None)[_QUIET_TILES]
+    mean, square = moments.sum(axis=(1, 2)).tolist()
+    tiles = _TILES * _TILES
+    return max(0.0, square / tiles - (mean / tiles) ** 2 - float(quiet.sum()) / len(quiet))
