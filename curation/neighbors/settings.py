@@ -23,7 +23,7 @@ class Settings:
         floor: smallest cosine stored as an edge, at most `threshold`.
         k: neighbors per node.
         phash_radius: bits two pHashes may differ in to become a candidate pair; None for no candidates.
-        phash_min_bpp: pictures whose transient JPEG is smaller (bytes per pixel) are too flat for pHash.
+        phash_min_bpp: pictures whose transient JPEG (`profile.reencode_bpp`) is smaller are too flat for pHash.
         keeper_order: see `keeper.keeper_rank`; measures of `nodes.measures`.
         mirror: what mirroring does to the encoder's vectors; None not to look for mirrored copies.
         method: leiden; for comparison components (connected components) and semdedup, see `methods`.

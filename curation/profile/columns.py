@@ -49,7 +49,7 @@ PROFILE_SCHEMA = pa.schema(
         field_of("grid_evidence", pa.float32(), "straight seams across the picture, as in collages, 0..1"),
         field_of("dark_share", pa.float32(), "share of black pixels, 0..1"),
         field_of("bright_share", pa.float32(), "share of white pixels, 0..1"),
-        field_of("reencode_bpp", pa.float32(), "size of a transient JPEG at working size", "bytes/px"),
+        field_of("reencode_bpp", pa.float32(), "size of a transient JPEG at thumbnail size", "bytes/px"),
         field_of("sharpness", pa.float32(), "variance of the Laplacian of Gaussian less noise", "levels^2"),
         field_of("noise_sigma", pa.float32(), "Immerkaer noise standard deviation", "levels"),
         field_of("color_cast", pa.float32(), "mean chroma shift of near-neutral pixels", "CIELAB"),

@@ -46,11 +46,12 @@ def profile_image(
 ) -> dict[str, Any]:
     """Every column of the four groups (`columns`, `metadata.columns`) for one file.
 
-    The full picture is read as few times as can be: once for the pixel hash and once to shrink it.
+    The full picture is gone through once after its decode (`survey.survey`).
     Color management and orientation are applied to the small copies. Measured are
 
     - at native resolution, as stored: noise and blockiness on the center, entropy and clipped pixels
       on evenly spaced rows, the frame on lines from the edges inward, what the models score;
+    - on the thumbnail, short side 336 px: by how many bytes it is encoded;
     - on a copy of short side 256 px, as displayed: everything else, the pHash too (its bits are those of
       `imagehash.phash` of a 32 x 32 grey copy, see `fingerprints.tiny_grey`).
 

@@ -78,9 +78,7 @@ class QualityModel:
         return self.scores_of([self.view(rgb, small, fine_copy(rgb))])[0]
 
     @staticmethod
-    def view(
-        rgb: np.ndarray, small: np.ndarray, fine: np.ndarray, halved: np.ndarray | None = None
-    ) -> View:
+    def view(rgb: np.ndarray, small: np.ndarray, fine: np.ndarray, halved: np.ndarray | None = None) -> View:
         """What of a picture is looked at.
 
         Args:
@@ -100,7 +98,7 @@ class QualityModel:
         far below 0.5, for a watermark at the very limit of being looked at closer).
 
         Args:
-            views: one or more; about eight are quickest.
+            views: one or more; from about 24 on nothing is gained.
 
         Returns:
             for each, name -> score, for the names in `network.SCORES`. See `synthesis` for the strength that a
