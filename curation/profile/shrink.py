@@ -69,25 +69,25 @@ def interpolated(pixels: np.ndarray, width_px: int, height_px: int) -> np.ndarra
 def _rows(height: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     """`above` and `down` of `interpolate`."""
     above, down = _places(height, wanted)
-    return above, down.astype(np.uint16)
+    return above, np.rint(256 * down).astype(np.uint16)
 
 
 @lru_cache(maxsize=64)
 def _columns(width: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     """`before` and `right` of `interpolate`, of pixels of three values."""
     before, right = _places(width, wanted)
-    return 3 * before.astype(np.uint64), right.astype(np.uint64)
+    return 3 * before.astype(np.uint64), np.rint(64 * right).astype(np.uint64)
 
 
 def _places(length: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     """Where pixels of a shorter line lie between those of the line: after which, and how far on its way to the next.
 
     Returns:
-        int64 [wanted], 0 .. length - 1; float64 [wanted], whole numbers of 1/256.
+        int64 [wanted], 0 .. length - 1; float64 [wanted], 0..1.
     """
     centers = np.clip((np.arange(wanted) + 0.5) * (length / wanted) - 0.5, 0, length - 1)
     before = np.minimum(centers.astype(np.int64), max(0, length - 2))
-    return before, np.rint(256 * (centers - before))
+    return before, centers - before
 
 
 def shrink_by_halves(pixels: np.ndarray, short_side_px: int) -> np.ndarray:

@@ -47,7 +47,8 @@ def interpolate(
     Args:
         rows: uint8 [h, 3 w], contiguous, red, green and blue in turn.
         above, down: int64 and uint16 [h'], the row above every wanted one, and how far it is to the next, in 1/256.
-        before, right: uint64 [w'], where the pixel before every wanted one begins in a row, and how far it is to the next.
+        before, right: uint64 [w'], where the pixel before every wanted one begins in a row, and how far it is to the next,
+            in 1/64.
         row: uint16 [3 w + 4], written over.
         next_row: `row[3:]`. An array of its own, or the compiler would read the values that the two share only once, and
             all of them one by one.
@@ -67,25 +68,26 @@ def interpolate(
 
 @njit(cache=True, nogil=True)
 def _mix(upper: np.ndarray, lower: np.ndarray, down: int, out: np.ndarray) -> None:
-    """Weighted means of two rows: uint8 [n] each, of which `down` / 256 is the lower's; uint16 [n].
+    """Four times the weighted means of two rows, rounded: uint8 [n] each, of which `down` / 256 is the lower's; uint16 [n].
 
-    Rounded, halves down: across they are rounded up.
+    Whole levels would be rounded twice, which plain grounds show.
     """
     u16 = np.uint16
     up = u16(u16(256) - down)
     for k in range(len(out)):
         total = u16(u16(u16(upper[k]) * up) + u16(u16(lower[k]) * down))
-        out[k] = u16(u16(total + u16(127)) >> u16(8))
+        out[k] = u16(u16(total + u16(32)) >> u16(6))
 
 
 @njit(cache=True, nogil=True)
 def _mix_across(
     row: np.ndarray, next_row: np.ndarray, before: np.ndarray, right: np.ndarray, sums: np.ndarray
 ) -> None:
-    """256 times the weighted means of pixels and their neighbors, and a half; see `interpolate`.
+    """64 times the weighted means of pixels and their neighbors, which are four times their levels, and a half of the 256 in
+    all; see `interpolate`.
 
     Red, green and blue of a pixel go through one product, 16 bits each in a number of 64; none overflows, as the weights
-    sum to 256. What is read and written as four neighboring values takes the compiler one instruction.
+    sum to 64. What is read and written as four neighboring values takes the compiler one instruction.
     """
     u16, u64 = np.uint16, np.uint64
     one, two, three = u64(1), u64(2), u64(3)
@@ -96,8 +98,8 @@ def _mix_across(
         here |= u64(row[i + two]) << u64(32) | u64(row[i + three]) << u64(48)
         beside = u64(next_row[i]) | u64(next_row[i + one]) << u64(16)
         beside |= u64(next_row[i + two]) << u64(32) | u64(next_row[i + three]) << u64(48)
-        # here * (256 - right) + beside * right: what the colors borrow from one another they get back
-        total = (here << u64(8)) + (beside - here) * right[x] + half
+        # here * (64 - right) + beside * right: what the colors borrow from one another they get back
+        total = (here << u64(6)) + (beside - here) * right[x] + half
         sums[k], sums[k + one] = u16(total), u16(total >> u64(16))
         sums[k + two], sums[k + three] = u16(total >> u64(32)), u16(total >> u64(48))
 

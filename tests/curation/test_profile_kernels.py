@@ -124,8 +124,8 @@ def test_interpolation_is_bilinear(height, width, short, seed):
     found = shrink(rgb, short)
     halved = shrink_by_halves(rgb, short).astype(np.float64)
     exact = cv2.resize(halved, found.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    assert np.abs(found - exact).max() <= 2
-    assert abs(found.mean() - exact.mean()) < 0.1  # two roundings, of many halves where sides shrink by 2:3
+    assert np.abs(found - exact).max() <= 3  # a weight is off by 1/128 at most
+    assert abs(found.mean() - exact.mean()) < 0.15
     np.testing.assert_array_equal(shrink(np.full_like(rgb, seed), short), seed)
 
 
