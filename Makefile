@@ -2,13 +2,16 @@ PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test test-slow lint setup clean
 
 demo: $(READY)            ## the whole pipeline on a bundled sample, ends with report.html
 	$(VENV)/bin/zcurate demo --out demo-out
 
-test: $(READY)            ## the whole test suite
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m ""
+test: $(READY)            ## the test suite
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
+test-slow: $(READY)       ## the long tests, which it leaves out: notebooks, trainings, kills of whole clusters
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m slow
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -114,6 +114,7 @@ def test_what_is_learned_from_is_turned_as_pictures_would_be():
         torch.testing.assert_close(learned, spectra, atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_network_learns_blur_from_a_few_pictures(monkeypatch):
     """A short training must rank other samples of its own kind."""
     monkeypatch.setattr(train_blur_module, "_MOST_SAMPLES", 2400)

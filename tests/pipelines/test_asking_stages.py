@@ -88,6 +88,7 @@ def rows_of(out, group):
     return rows
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_and_exports_enhanced_prompts(tmp_path, vlm_server):
     folder, out = make_folder(tmp_path / "in", range(18)), tmp_path / "ds"
     file = tmp_path / "recipe.json"
