@@ -155,5 +155,5 @@ def test_calibration_leaves_few_clean_pictures_over_a_half_and_half_of_them_in_d
         both = watermark_logits(network, cells, [fine_copy(v) for v in views])
     assert (whole > 0).float().mean() == pytest.approx(0.25, abs=0.06)
     assert (both <= whole).all()
-    # the middle one may be on either side
-    assert (whole >= network.sure).float().mean() == pytest.approx(0.5, abs=1 / len(views) + 0.01)
+    # those at the middle, between which random weights hardly tell, may be on either side
+    assert (whole >= network.sure).float().mean() == pytest.approx(0.5, abs=2 / len(views))
