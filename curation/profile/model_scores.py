@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .quality.model import QualityModel, View
 
 #: Pictures that go through the networks together. After each decode their weights have to come from memory again, and
-#: every call costs the same for one picture as for some. More than 24 gain little, and each waits with 2 MB, 5 at most.
+#: every call costs the same for one picture as for some. More than 24 gain little, and each waits with some 2 MB, 6 at most.
 AT_A_TIME = 24
 
 

@@ -42,7 +42,7 @@ def shrink(
 
 
 def interpolated(pixels: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
-    """Bilinear interpolation, as OpenCV's INTER_LINEAR in half the time.
+    """Bilinear interpolation, as OpenCV's INTER_LINEAR in less time.
 
     Args:
         pixels: uint8 [h, w, 3].

@@ -12,8 +12,8 @@ from .decoded import Decoded, pixel_hasher
 from .noise import WINDOW_PX
 from .shrink import halve_into, halvings
 
-#: About so many bytes are gone through at a time: they stay in the processor's cache until all is done with them. That takes
-#: two fifths off the time at 12 megapixels; 1.5 fit a cache as they are.
+#: About so many bytes are gone through at a time: they stay in the processor's cache until all is done with them. Pictures of
+#: 12 megapixels gain by it, those of 1.5 fit a cache as they are (`benchmarks/profile_kernels.py`).
 _STRIP_BYTES = 512 << 10
 #: About so many rows are sampled for the picture's tones.
 _SAMPLED_ROWS = 64

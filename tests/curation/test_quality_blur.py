@@ -24,7 +24,7 @@ from zcurate.curation.profile.quality.model import load_quality
 from zcurate.curation.profile.quality.network import TileNetwork
 from zcurate.curation.profile.quality.spectra import SPECTRUM_VALUES, blur_spectra
 from zcurate.curation.profile.quality.train_blur import blur_sample, train_blur, turned
-from zcurate.curation.profile.shrink import shrink
+from zcurate.curation.profile.shrink import shrink, shrink_by_halves
 
 
 def line(length, angle):
@@ -54,6 +54,15 @@ def test_windows_lie_inside_and_hold_their_place():
         assert np.array_equal(window, grey[top : top + WINDOW_PX, left : left + WINDOW_PX])
     for window in wide_windows(rgb, places):
         assert window.shape == (WINDOW_PX, WINDOW_PX)
+
+
+@pytest.mark.parametrize("size", [(256, 256), (700, 901), (897, 1001), (1000, 1500)])
+def test_wide_windows_are_the_same_from_a_halved_copy(size):
+    rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    places = ranked_places(rgb)
+    halved = shrink_by_halves(rgb, min(size) // 2)
+    assert halved.shape[:2] == (size[0] // 2, size[1] // 2)
+    np.testing.assert_array_equal(wide_windows(rgb, places, halved), wide_windows(rgb, places))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (30, 900), (64, 64), (200, 130), (333, 500), (1100, 800)])
