@@ -15,8 +15,9 @@ everything runs on one thread, with the files in memory (CleanVision reads a fol
 they are there; `quality_ms` is the quality model alone, in ms a picture, both as the profile stage runs them: some pictures
 at a time. `quality_inference_ms` is the part of it that is left once tiles, windows and small copies are cut out;
 `quality_one_ms` is one picture at a time.
-Pictures of 12 MP (4000 x 3000) give the time per megapixel; `peak_rss_mb` is that of a process of its own that
-profiles one JPEG of 200 MP. The last line is JSON; null for what isn't installed.
+Pictures of 12 MP (4000 x 3000) give the time per megapixel; `peak_rss_mb_200mp` is that of a process of its own that
+profiles one JPEG of 200 MP, and `..._with_models` of one that has loaded the models, and PyTorch with
+them. The last line is JSON; null for what isn't installed.
 """
 
 from __future__ import annotations
@@ -267,18 +268,26 @@ def rates(contenders: dict[str, tuple[Contender | None, Files]], rounds: int) ->
     return {name: 1 / statistics.median(s) if s else None for name, s in seconds.items()}
 
 
-def peak_rss_mb(path: Path) -> float:
-    """Peak memory of a fresh process that profiles one file, in MB."""
+def peak_rss_mb(path: Path, models: bool) -> int:
+    """Peak memory of a fresh process that profiles one file, with the models or without, in MB."""
+    loaded = (
+        "from zcurate.curation.profile.model_scores import ModelScores\n"
+        "from zcurate.curation.profile.quality.model import load_quality\n"
+        "from zcurate.curation.profile.forensic import load_forensic\n"
+        "models = ModelScores(load_quality(), load_forensic())\n"
+    )
     code = (
         "import sys, cv2; cv2.setNumThreads(1)\n"
         "from zcurate.curation.profile.measure import profile_image\n"
         "from zcurate.curation.profile.heap import keep_freed_memory; keep_freed_memory()\n"
-        "profile_image(open(sys.argv[1], 'rb').read())\n"
+        f"{loaded if models else 'models = None'}\n"
+        "profile_image(open(sys.argv[1], 'rb').read(), models=models)\n"
+        "models and models.finish()\n"
         # not getrusage: its figure is inherited from the parent across exec
         "print(next(int(x.split()[1]) / 1024 for x in open('/proc/self/status') if x.startswith('VmHWM')))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return round(float(done.stdout))
 
 
 def ratio(a: float | None, b: float | None) -> float | None:
@@ -327,12 +336,12 @@ def main() -> None:
         )
         slow = rates({"cleanvision": (cleanvision(Path(folder)), plain)}, min(rounds, 3))
         found.update(slow)
-        rss = None
+        rss = rss_with_models = None
         if not arguments.quick:
             huge = Path(folder) / "huge.jpg"
             enlarged = cv2.resize(np.asarray(images[0]), HUGE_SIZE, interpolation=cv2.INTER_LINEAR)
             huge.write_bytes(simplejpeg.encode_jpeg(enlarged, quality=90, colorsubsampling="420"))
-            rss = round(peak_rss_mb(huge))
+            rss, rss_with_models = peak_rss_mb(huge, False), peak_rss_mb(huge, True) if models else None
     for name, value in found.items():
         print(f"{name:24s} " + ("not there" if value is None else f"{value:8.1f} images/s per core"))
     result = {f"{name}_ips": value and round(value, 1) for name, value in found.items() if "12" not in name}
@@ -348,7 +357,7 @@ def main() -> None:
     result["full_over_imagededup"] = ratio(found["full"], found["imagededup"])
     result["quality_ms"], result["quality_inference_ms"] = quality_ms(plain, rounds, AT_A_TIME)
     result["quality_one_ms"], _ = quality_ms(plain, rounds, 1)
-    result["peak_rss_mb_200mp"] = rss
+    result["peak_rss_mb_200mp"], result["peak_rss_mb_200mp_with_models"] = rss, rss_with_models
     print(json.dumps(result))
 
 
