@@ -26,7 +26,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import simplejpeg
-import torch
 
 from zcurate.curation.profile.decode import decode
 from zcurate.curation.profile.errors import ImageError
@@ -133,7 +132,6 @@ def main() -> None:
     parser.add_argument("--min-side", type=int, default=128, help="leave out smaller pictures (default 128)")
     parser.add_argument("--quick", action="store_true", help="40 pictures of each folder")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     cv2.setNumThreads(1)
     forensic = load_forensic(arguments.weights)
     result: dict[str, object] = {

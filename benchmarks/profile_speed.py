@@ -196,15 +196,12 @@ def cleanvision(folder: Path) -> Contender | None:
 def with_models() -> tuple[Contender | None, Contender | None]:
     """The profile with the quality model, and with the forensic classifier too; None where they are missing."""
     try:
-        import torch
-
         from zcurate.curation.profile.quality.model import load_quality
 
         quality = load_quality()
     except (ImportError, OSError) as e:
         print(f"without the quality model: {e}")
         return None, None
-    torch.set_num_threads(1)
     alone = profiled_with(lambda: ModelScores(quality))
     try:
         from zcurate.curation.profile.forensic import load_forensic
@@ -268,8 +265,10 @@ def rates(contenders: dict[str, tuple[Contender | None, Files]], rounds: int) ->
     return {name: 1 / statistics.median(s) if s else None for name, s in seconds.items()}
 
 
-def peak_rss_mb(path: Path, models: bool) -> int:
-    """Peak memory of a fresh process that profiles one file, with the models or without, in MB."""
+def peak_rss_mb(path: Path, usual: Path, models: bool) -> int:
+    """Peak memory in MB of a fresh process that profiles one file after three dozen usual ones less one, so that as many as can
+    be wait for the models, if there are any.
+    """
     loaded = (
         "from zcurate.curation.profile.model_scores import ModelScores\n"
         "from zcurate.curation.profile.quality.model import load_quality\n"
@@ -281,12 +280,15 @@ def peak_rss_mb(path: Path, models: bool) -> int:
         "from zcurate.curation.profile.measure import profile_image\n"
         "from zcurate.curation.profile.heap import keep_freed_memory; keep_freed_memory()\n"
         f"{loaded if models else 'models = None'}\n"
-        "profile_image(open(sys.argv[1], 'rb').read(), models=models)\n"
+        "for path in [*35 * [sys.argv[2]], sys.argv[1]]:\n"
+        "    profile_image(open(path, 'rb').read(), models=models)\n"
         "models and models.finish()\n"
         # not getrusage: its figure is inherited from the parent across exec
         "print(next(int(x.split()[1]) / 1024 for x in open('/proc/self/status') if x.startswith('VmHWM')))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(usual)], capture_output=True, text=True, check=True
+    )
     return round(float(done.stdout))
 
 
@@ -341,7 +343,10 @@ def main() -> None:
             huge = Path(folder) / "huge.jpg"
             enlarged = cv2.resize(np.asarray(images[0]), HUGE_SIZE, interpolation=cv2.INTER_LINEAR)
             huge.write_bytes(simplejpeg.encode_jpeg(enlarged, quality=90, colorsubsampling="420"))
-            rss, rss_with_models = peak_rss_mb(huge, False), peak_rss_mb(huge, True) if models else None
+            usual = Path(folder, "usual.jpg")
+            usual.write_bytes(plain[0])
+            rss = peak_rss_mb(huge, usual, False)
+            rss_with_models = peak_rss_mb(huge, usual, True) if models else None
     for name, value in found.items():
         print(f"{name:24s} " + ("not there" if value is None else f"{value:8.1f} images/s per core"))
     result = {f"{name}_ips": value and round(value, 1) for name, value in found.items() if "12" not in name}

@@ -43,7 +43,7 @@ def _block_digest(block: frozenset[bytes]) -> str:
 
 
 def _model_identities() -> dict[str, str]:
-    """Digests of the bundled weights. Found without importing the models, which would import torch."""
+    """Digests of the bundled weights. Found without importing the models, which would import OpenVINO."""
     from zcurate.curation import profile
 
     root = Path(profile.__file__).parent

@@ -28,16 +28,17 @@ from zcurate.curation.profile.forensic.autoencoders import (
     reconstruct,
 )
 from zcurate.curation.profile.forensic.calibrate import calibrate, separation_auc
-from zcurate.curation.profile.forensic.crops import CROPS, textured_crops
+from zcurate.curation.profile.forensic.crops import CROP_PX, CROPS, textured_crops
 from zcurate.curation.profile.forensic.errors import ForensicTrainingError, ForensicWeightsError
 from zcurate.curation.profile.forensic.history import apply_history, random_history, soften
+from zcurate.curation.profile.forensic.inference import evidence_engine
 from zcurate.curation.profile.forensic.model import (
     BUNDLED_WEIGHTS,
     MAX_WEIGHT_BYTES,
     Calibration,
     write_weights,
 )
-from zcurate.curation.profile.forensic.network import CROP_PX, ResidualNetwork, evidence
+from zcurate.curation.profile.forensic.network import ResidualNetwork
 from zcurate.curation.profile.forensic.photos import PATCH_PX, cut_patches, find_photos
 from zcurate.curation.profile.forensic.train import Bank, train, training_batch
 
@@ -126,21 +127,26 @@ def test_other_arrays_are_refused(rgb):
 
 def test_plain_color_is_nothing_to_the_network():
     torch.manual_seed(0)
-    arrays = ResidualNetwork().eval().folded()
-    black, red = torch.zeros(1, 3, CROP_PX, CROP_PX), torch.zeros(1, 3, CROP_PX, CROP_PX)
-    red[:, 0] = 250
-    assert evidence(arrays, black).item() == pytest.approx(evidence(arrays, red).item(), abs=1e-4)
+    network = evidence_engine(ResidualNetwork().eval().folded())
+    plain = np.zeros((2, CROP_PX, CROP_PX, 3), np.uint8)
+    plain[1, ..., 0] = 250
+    black, red = network(plain)[0]
+    assert black == pytest.approx(red, abs=1e-4)
 
 
-def test_folded_network_is_the_trained_one():
+def test_what_runs_is_the_trained_network():
     torch.manual_seed(1)
     network = ResidualNetwork().train()
-    crops = torch.randint(0, 256, (16, 3, CROP_PX, CROP_PX)).float()
+    crops = torch.randint(0, 256, (18, CROP_PX, CROP_PX, 3), dtype=torch.uint8)
+    pixels = crops.permute(0, 3, 1, 2).float()
     for _ in range(3):
-        network(crops)
+        network(pixels)
     network.eval()
     with torch.inference_mode():
-        assert torch.allclose(network(crops), evidence(network.folded(), crops), atol=1e-4)
+        expected = network(pixels).numpy()
+    got = evidence_engine(network.folded())
+    for count in (1, 4, 18):  # of any number
+        np.testing.assert_allclose(got(crops[:count].numpy())[0], expected[:count], atol=1e-4)
 
 
 @given(st.integers(0, 200), st.integers(0, 200))
@@ -182,7 +188,7 @@ def test_damaged_weights_are_named(tmp_path):
         (tmp_path / name).write_bytes(data)
     save_file(arrays, tmp_path / "bare")
     save_file({**arrays, "out.bias": np.zeros(2, np.float32)}, tmp_path / "shape", metadata={"zcurate": "{}"})
-    broken = {name: torch.from_numpy(a.copy()) for name, a in arrays.items()}
+    broken = {name: a.copy() for name, a in arrays.items()}
     broken["out.bias"][0] = float("nan")
     write_weights(tmp_path / "nan", broken, Calibration(0, 1), {})
     for name in (*cases, "bare", "shape", "nan", "missing"):

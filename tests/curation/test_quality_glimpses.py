@@ -14,6 +14,7 @@ from PIL import Image
 from skimage import data
 
 from zcurate.curation.profile.decoded import oriented
+from zcurate.curation.profile.engine import Engine
 from zcurate.curation.profile.measure import profile_image
 from zcurate.curation.profile.model_scores import ModelScores
 from zcurate.curation.profile.quality.clean_views import clean_views
@@ -27,9 +28,11 @@ from zcurate.curation.profile.quality.glimpses import (
     likeliest_place,
     window,
 )
+from zcurate.curation.profile.quality.inference import mark_engine
 from zcurate.curation.profile.quality.inputs import mark_cells
 from zcurate.curation.profile.quality.model import load_quality
 from zcurate.curation.profile.quality.network import MarkNetwork
+from zcurate.curation.profile.quality.parameters import Parameters
 from zcurate.curation.profile.quality.train_marks import calibrate_marks
 from zcurate.curation.profile.quality.watermark_score import watermark_logits
 from zcurate.curation.profile.shrink import shrink
@@ -84,22 +87,26 @@ def test_a_glimpse_shows_pixels_of_a_picture_of_its_scale_as_they_are():
     np.testing.assert_array_equal(shown, rgb[top : top + GLIMPSE_PX, -GLIMPSE_PX:])
 
 
+def engine_of(network: MarkNetwork) -> Engine:
+    return mark_engine(Parameters({k: v.numpy() for k, v in network.state_dict().items()}))
+
+
 def test_the_score_adds_up_the_whole_and_a_closer_look_where_there_is_doubt():
     torch.manual_seed(0)
-    network = MarkNetwork().eval()
+    trained = MarkNetwork().eval()
+    network = engine_of(trained)
     cells = np.stack([mark_cells(overview(p)) for p in PHOTOS])
     with torch.inference_mode():
-        whole, maps = network.score_and_map(torch.from_numpy(cells))
-        network.sure.fill_(whole.median())  # one of three is below
-        got = watermark_logits(network, cells, PHOTOS)
+        whole, maps = trained.score_and_map(torch.from_numpy(cells))
+        sure = whole.median().item() - 1e-4  # one of three is below
+        got = watermark_logits(network, sure, cells, PHOTOS)
         for k, picture in enumerate(PHOTOS):
             look = mark_cells(glimpse(picture, likeliest_place(maps[k].numpy())))
-            closer = network(torch.from_numpy(look)[None])[0] if whole[k] >= network.sure else whole[k]
-            assert got[k].item() == pytest.approx((whole[k] + closer.clamp(max=0)).item(), abs=1e-4)
-        network.sure.fill_(torch.inf)
-        np.testing.assert_allclose(
-            watermark_logits(network, cells, PHOTOS), whole + whole.clamp(max=0), atol=1e-4
-        )
+            closer = trained(torch.from_numpy(look)[None])[0] if whole[k] >= sure else whole[k]
+            assert got[k] == pytest.approx((whole[k] + closer.clamp(max=0)).item(), abs=1e-4)
+    np.testing.assert_allclose(
+        watermark_logits(network, np.inf, cells, PHOTOS), whole + whole.clamp(max=0), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("turn", [2, 3, 5, 6, 8])
@@ -150,10 +157,10 @@ def test_calibration_leaves_few_clean_pictures_over_a_half_and_half_of_them_in_d
     assert network.out.bias.item() == pytest.approx(before + shift, abs=1e-5)
     views = list(clean_views(PHOTOS, 1))
     cells = np.stack([mark_cells(overview(shrink(v, 336))) for v in views])
-    with torch.inference_mode():
-        whole = network(torch.from_numpy(cells))
-        both = watermark_logits(network, cells, [fine_copy(v) for v in views])
-    assert (whole > 0).float().mean() == pytest.approx(0.25, abs=0.06)
+    fast, sure = engine_of(network), network.sure.item()
+    whole = fast(cells)[0]
+    both = watermark_logits(fast, sure, cells, [fine_copy(v) for v in views])
+    assert (whole > 0).mean() == pytest.approx(0.25, abs=0.06)
     assert (both <= whole).all()
     # those at the middle, between which random weights hardly tell, may be on either side
-    assert (whole >= network.sure).float().mean() == pytest.approx(0.5, abs=2 / len(views))
+    assert (whole >= sure).mean() == pytest.approx(0.5, abs=2 / len(views))

@@ -3,64 +3,119 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.numpy import load_file, save_file
 from skimage import data
 
-from zcurate.curation.profile.quality import inference
+from zcurate.curation.errors import ConfigError
+from zcurate.curation.profile.engine import Engine
+from zcurate.curation.profile.quality.blur_network import BlurNetwork
+from zcurate.curation.profile.quality.blur_traces import EDGE_WINDOWS, SPECTRA
 from zcurate.curation.profile.quality.color_inference import ColorInference
 from zcurate.curation.profile.quality.color_network import ColorNetwork
 from zcurate.curation.profile.quality.crops import overview
+from zcurate.curation.profile.quality.edge_kernels import DIRECTIONS
+from zcurate.curation.profile.quality.edges import EDGE_VALUES
+from zcurate.curation.profile.quality.exposure_network import ExposureNetwork
 from zcurate.curation.profile.quality.glimpses import GLIMPSE_PX
-from zcurate.curation.profile.quality.histograms import coarse, color_histograms
-from zcurate.curation.profile.quality.inference import fold
+from zcurate.curation.profile.quality.histograms import LIGHT_BINS, coarse, color_histograms
+from zcurate.curation.profile.quality.inference import (
+    blur_engine,
+    exposure_engine,
+    mark_engine,
+    tile_engine,
+)
 from zcurate.curation.profile.quality.model import WEIGHTS, load_quality
 from zcurate.curation.profile.quality.network import MarkNetwork, TileNetwork
+from zcurate.curation.profile.quality.parameters import Parameters
+from zcurate.curation.profile.quality.spectra import SPECTRUM_VALUES
 from zcurate.curation.profile.shrink import shrink
 
+
+def cells(n: int, side: int = 80) -> torch.Tensor:
+    return torch.randint(0, 256, (n, side, side, 24), dtype=torch.uint8)
+
+
+def blur_inputs(n: int) -> tuple[torch.Tensor, ...]:
+    shares = torch.rand(n, EDGE_WINDOWS, EDGE_VALUES, DIRECTIONS)
+    return shares, torch.randn(n, SPECTRA, SPECTRUM_VALUES, DIRECTIONS), torch.rand(n), torch.rand(n, 64)
+
+
 GIVEN = {
-    TileNetwork: lambda n: torch.randint(0, 256, (n, 7, 32, 32, 16), dtype=torch.uint8),
-    MarkNetwork: lambda n: torch.randint(0, 256, (n, 80, 80, 24), dtype=torch.uint8),
+    TileNetwork: lambda n: (torch.randint(0, 256, (n, 7, 32, 32, 16), dtype=torch.uint8),),
+    MarkNetwork: lambda n: (cells(n),),
+    BlurNetwork: blur_inputs,
+    ExposureNetwork: lambda n: (torch.rand(n, LIGHT_BINS),),
 }
-
-
-def test_folding_changes_no_score_of_a_closer_look():
-    slow = trained(MarkNetwork)
-    looks = torch.randint(0, 256, (3, GLIMPSE_PX // 4, GLIMPSE_PX // 4, 24), dtype=torch.uint8)
-    with torch.inference_mode():
-        before = slow.score_and_map(looks)
-        for got, expected in zip(fold(slow).score_and_map(looks), before, strict=True):
-            torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-3)
+ENGINES = {
+    TileNetwork: tile_engine,
+    MarkNetwork: mark_engine,
+    BlurNetwork: blur_engine,
+    ExposureNetwork: exposure_engine,
+}
 
 
 def trained(network: type[torch.nn.Module]) -> torch.nn.Module:
     """Of random weights, with statistics of batch normalization that are not those it starts with.
 
-    How large values get is not measured, so that folding leaves them what they are and makes them no whole numbers.
+    How large values get is not measured, so that what runs is left in floating point.
     """
     torch.manual_seed(0)
     found = network()
     for _ in range(3):
-        found(GIVEN[network](4))
+        found(*GIVEN[network](4))
     return found.eval()
 
 
+def parameters(network: torch.nn.Module) -> Parameters:
+    return Parameters({name: values.numpy() for name, values in network.state_dict().items()})
+
+
+def run(engine: Engine, network: type[torch.nn.Module], given: tuple[torch.Tensor, ...]) -> np.ndarray:
+    """What the trained network would be expected to give."""
+    arrays = [x.numpy() for x in given]
+    if network is BlurNetwork:
+        arrays[2] = arrays[2][:, None]
+    out = engine(*arrays)
+    return out[1] if network is TileNetwork else out[0]
+
+
 @pytest.mark.parametrize("network", GIVEN)
-@pytest.mark.parametrize("fused", [True, False])
-def test_folding_changes_no_score(network, fused, monkeypatch):
-    if fused and not inference._has_fused_operators():
-        pytest.skip("no oneDNN here")
-    if not fused:  # as on a machine without oneDNN
-        monkeypatch.setattr(inference, "_has_fused_operators", lambda: False)
-    slow, given = trained(network), [GIVEN[network](n) for n in (1, 3, 1)]
+def test_what_runs_changes_no_score(network):
+    slow = trained(network)
+    fast = ENGINES[network](parameters(slow))
+    for count in (1, 3, 9, 1):  # of any number of pictures, in any order
+        given = GIVEN[network](count)
+        with torch.inference_mode():
+            expected = slow(*given).numpy()
+        np.testing.assert_allclose(run(fast, network, given), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_nor_one_of_a_closer_look_or_of_the_map():
+    slow = trained(MarkNetwork)
+    fast = mark_engine(parameters(slow))
+    for side in (GLIMPSE_PX // 4, 80):
+        looks = cells(3, side)
+        with torch.inference_mode():
+            expected = slow.score_and_map(looks)
+        for got, of_slow in zip(fast(looks.numpy()), expected, strict=True):
+            np.testing.assert_allclose(got, of_slow.numpy(), atol=1e-3, rtol=1e-3)
+
+
+def test_what_the_tile_network_has_seen_is_given_on():
+    slow = trained(TileNetwork)
+    (tiles,) = GIVEN[TileNetwork](2)
     with torch.inference_mode():
-        before = [slow(x) for x in given]
-        fast = fold(slow)
-        for x, expected in zip(given, before, strict=True):  # of any number of pictures, in any order
-            torch.testing.assert_close(fast(x), expected, atol=1e-3, rtol=1e-3)
+        expected = slow.seen(tiles).numpy()
+    np.testing.assert_allclose(
+        tile_engine(parameters(slow))(tiles.numpy())[0], expected, atol=1e-3, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("picture", ["coffee", "chelsea", "black", "white", "noise"])
@@ -72,16 +127,68 @@ def test_compiled_color_gives_the_scores_of_the_network(picture):
     histograms = [np.stack(kind) for kind in zip(*seen, strict=True)]
     torch.manual_seed(1)
     bundled = ColorNetwork()
-    state = load_file(WEIGHTS)
-    bundled.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("color.")})
+    state = {k[6:]: torch.from_numpy(v) for k, v in load_file(WEIGHTS).items() if k.startswith("color.")}
+    bundled.load_state_dict(state)
     for network in (ColorNetwork().eval(), bundled.eval()):
         with torch.inference_mode():
             expected = network(*(torch.from_numpy(x) for x in histograms)).numpy()
-        np.testing.assert_allclose(ColorInference(network)(*histograms), expected, atol=1e-3)
+        np.testing.assert_allclose(ColorInference(parameters(network))(*histograms), expected, atol=1e-3)
 
 
 def test_a_model_that_was_used_can_be_copied():
     rgb = np.ascontiguousarray(data.coffee())
     model = load_quality()
     before = model.scores(rgb, shrink(rgb, 336))
-    assert copy.deepcopy(model).scores(rgb, shrink(rgb, 336)) == pytest.approx(before, abs=1e-4)
+    copied = copy.deepcopy(model)
+    assert copied.identity == model.identity
+    assert copied.scores(rgb, shrink(rgb, 336)) == pytest.approx(before, abs=1e-4)
+
+
+def _without(name):
+    return lambda state: {k: v for k, v in state.items() if k != name}
+
+
+def _with(name, change):
+    return lambda state: state | {name: np.ascontiguousarray(change(state[name]))}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_without("marks.mask.bias"), "no marks.mask.bias"),
+        (_without("marks.sure"), "marks.sure"),
+        (_without("tiles.blocks.fed.2.most"), "no tiles.blocks.fed.2.most"),
+        (_with("blur.out.weight", lambda w: w * np.nan), "blur.out.weight holds values that are not finite"),
+        (_with("exposure.2.weight", lambda w: w[:, :5]), ""),
+        (_with("marks.shapes.2.depth.weight", lambda w: w[:7]), ""),
+        (_with("color.second", lambda w: w[:3]), ""),
+        (lambda state: {"weight": np.zeros(3, np.float32)}, "no tiles"),
+    ],
+)
+def test_weights_of_something_else_are_refused_by_name(tmp_path, change, said):
+    path = tmp_path / "other.safetensors"
+    save_file(change(load_file(WEIGHTS)), path)
+    with pytest.raises(ConfigError, match=f"other.safetensors holds no weights of the quality model.*{said}"):
+        load_quality(path)
+
+
+def test_scoring_pictures_takes_no_pytorch_and_reports_to_nobody(tmp_path):
+    """The first would take two seconds and half a gigabyte of every worker."""
+    script = (
+        "import sys, numpy as np\n"
+        "from zcurate.curation.profile.forensic import load_forensic\n"
+        "from zcurate.curation.profile.quality.model import load_quality\n"
+        "rgb = np.random.default_rng(0).integers(0, 256, (400, 300, 3), np.uint8)\n"
+        "load_quality().scores(rgb, rgb), load_forensic().probability(rgb)\n"
+        "unwanted = {'torch', 'openvino_telemetry', 'openvino.tools.ovc'} & set(sys.modules)\n"
+        "sys.exit(', '.join(unwanted) or 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("*ga_cid")), "OpenVINO told its makers"

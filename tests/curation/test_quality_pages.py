@@ -13,7 +13,7 @@ from skimage import data
 
 from zcurate.curation.profile.quality.clean_pictures import Clean, clean_picture
 from zcurate.curation.profile.quality.model import DEFAULT_THRESHOLD, load_quality
-from zcurate.curation.profile.quality.network import TILE_SCORES
+from zcurate.curation.profile.quality.scores import TILE_SCORES
 from zcurate.curation.profile.quality.synthesis import distorted
 from zcurate.curation.profile.quality.watermarks import find_fonts
 from zcurate.curation.profile.shrink import shrink

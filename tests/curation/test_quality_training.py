@@ -15,8 +15,9 @@ from torch import nn
 
 from zcurate.curation.profile.quality.inputs import tile_input
 from zcurate.curation.profile.quality.muon import Muon, muon_and_adam
-from zcurate.curation.profile.quality.network import TILE_SCORES, MarkNetwork
+from zcurate.curation.profile.quality.network import MarkNetwork
 from zcurate.curation.profile.quality.pages import page
+from zcurate.curation.profile.quality.scores import TILE_SCORES
 from zcurate.curation.profile.quality.surfaces import stripes, surface
 from zcurate.curation.profile.quality.train_tiles import TileSample, drawn
 from zcurate.curation.profile.quality.watermarks import find_fonts

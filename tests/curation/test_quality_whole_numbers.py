@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 from skimage import data
 from torch import nn
 
-from zcurate.curation.profile.quality import whole_numbers
+from zcurate.curation.profile import engine
+from zcurate.curation.profile.engine import SIGNED, UNSIGNED, Engine
+from zcurate.curation.profile.openvino_runtime import Type, op
 from zcurate.curation.profile.quality.chains import Block, Bounds, Chain, Levels, measure_bounds
 from zcurate.curation.profile.quality.crops import large_enough, native_tiles, overview, ranked_places
 from zcurate.curation.profile.quality.distortions import blur, jpeg, noise
-from zcurate.curation.profile.quality.inference import fold
+from zcurate.curation.profile.quality.inference import mark_engine, tile_engine
 from zcurate.curation.profile.quality.inputs import mark_cells, tile_input
 from zcurate.curation.profile.quality.model import WEIGHTS, load_quality
 from zcurate.curation.profile.quality.network import MarkNetwork, TileNetwork
-from zcurate.curation.profile.quality.whole_numbers import WholeNumbers, can_be_whole
+from zcurate.curation.profile.quality.parameters import Parameters
+from zcurate.curation.profile.quality.whole_numbers import chain as run_chain
+from zcurate.curation.profile.quality.whole_numbers import levels as read_levels
+from zcurate.curation.profile.quality.whole_numbers import whole
 from zcurate.curation.profile.shrink import shrink
 
 
@@ -29,7 +32,11 @@ def bundled(network: type[nn.Module], part: str) -> nn.Module:
     found = network()
     prefix = part + "."
     found.load_state_dict(
-        {k.removeprefix(prefix): v for k, v in load_file(WEIGHTS).items() if k.startswith(prefix)}
+        {
+            k.removeprefix(prefix): torch.from_numpy(v)
+            for k, v in load_file(WEIGHTS).items()
+            if k.startswith(prefix)
+        }
     )
     return found.eval()
 
@@ -52,40 +59,44 @@ INPUTS = {
     TileNetwork: ("tiles", lambda: np.stack([tiles_of(x) for x in pictures()])),
     MarkNetwork: ("marks", lambda: np.stack([mark_cells(overview(shrink(x, 336))) for x in pictures()])),
 }
+ENGINES = {TileNetwork: tile_engine, MarkNetwork: mark_engine}
+
+
+def engine_of(network: type[nn.Module]) -> Engine:
+    return ENGINES[network](Parameters(load_file(WEIGHTS)).below(INPUTS[network][0]))
+
+
+def logits(engine: Engine, network: type[nn.Module]) -> torch.Tensor:
+    out = engine(INPUTS[network][1]())
+    return torch.from_numpy(out[1] if network is TileNetwork else out[0])
 
 
 @pytest.mark.parametrize("network", INPUTS)
 def test_scores_are_those_of_the_trained_network_within_a_few_hundredths(network):
     part, inputs = INPUTS[network]
     trained = bundled(network, part)
-    given = torch.from_numpy(inputs())
     with torch.inference_mode():
-        expected = torch.sigmoid(trained(given))
-        got = torch.sigmoid(fold(copy.deepcopy(trained))(given))
-    assert any(isinstance(m, Chain) for m in trained.modules())
+        expected = torch.sigmoid(trained(torch.from_numpy(inputs())))
+    got = torch.sigmoid(logits(engine_of(network), network))
     assert (got - expected).abs().max() < 0.06
     assert (got - expected).pow(2).mean().sqrt() < 0.015
 
 
 @pytest.mark.parametrize("network", INPUTS)
 def test_every_chain_of_the_bundled_weights_becomes_whole_numbers(network):
-    trained = bundled(network, INPUTS[network][0])
-    chains = sum(isinstance(m, Chain) for m in trained.modules())
-    folded = list(fold(trained).modules())
-    assert sum(isinstance(m, WholeNumbers) for m in folded) == chains > 0
-    assert not any(isinstance(m, Chain) for m in folded)
+    chains = [m for m in bundled(network, INPUTS[network][0]).modules() if isinstance(m, Chain)]
+    constants = (node for node in engine_of(network)._model.get_ops() if node.get_type_name() == "Constant")
+    kernels = [node for node in constants if node.get_element_type() == Type.i8]
+    assert len(kernels) == sum(len(chain.steps()) for chain in chains) > 0
 
 
 @pytest.mark.parametrize("network", INPUTS)
 def test_a_processor_without_such_instructions_gives_the_same(network, monkeypatch):
-    if not whole_numbers.has_whole_numbers():
+    if not engine.adds_up_whole_numbers():
         pytest.skip("neither has this one")
-    part, inputs = INPUTS[network]
-    folded, given = fold(bundled(network, part)), torch.from_numpy(inputs())
-    with torch.inference_mode():
-        helped = folded(given)
-        monkeypatch.setattr(whole_numbers, "has_whole_numbers", lambda: False)
-        alone = folded(given)
+    helped = logits(engine_of(network), network)
+    monkeypatch.setattr(engine, "adds_up_whole_numbers", lambda: False)
+    alone = logits(engine_of(network), network)
     # sums are exact; a value in the middle of two steps may be rounded either way
     torch.testing.assert_close(alone, helped, atol=0.02, rtol=0)
 
@@ -93,34 +104,35 @@ def test_a_processor_without_such_instructions_gives_the_same(network, monkeypat
 def test_scores_do_not_depend_on_that(monkeypatch):
     rgb = np.ascontiguousarray(data.coffee())
     helped = load_quality().scores(rgb, shrink(rgb, 336))
-    monkeypatch.setattr(whole_numbers, "has_whole_numbers", lambda: False)
+    monkeypatch.setattr(engine, "adds_up_whole_numbers", lambda: False)
     assert load_quality().scores(rgb, shrink(rgb, 336)) == pytest.approx(helped, abs=2e-3)
 
 
 def test_operators_that_add_up_in_sixteen_bits_are_found_out(monkeypatch):
     """As on processors without VNNI, where sums of two large products are cut off."""
-    fused = whole_numbers._Layer._fused
+    compiled = engine.compiled
 
-    def cut_off(self, x):
-        most = 32767 / (255 * 2)
-        blunt = copy.copy(self)
-        blunt.weight = self.weight.clamp(-most, most)
-        blunt.ready = {}
-        return fused(blunt, x)
+    def cut_off(model, whole_numbers):
+        def run(values):
+            blunt = [np.minimum(values[0], 32767 / (2 * 127))] if whole_numbers else values
+            return compiled(model, whole_numbers)(blunt)
 
-    whole_numbers.has_whole_numbers.cache_clear()
-    monkeypatch.setattr(whole_numbers._Layer, "_fused", cut_off)
+        return run
+
+    engine.adds_up_whole_numbers.cache_clear()
+    monkeypatch.setattr(engine, "compiled", cut_off)
     try:
-        assert not whole_numbers.has_whole_numbers()
+        assert not engine.adds_up_whole_numbers()
     finally:
-        whole_numbers.has_whole_numbers.cache_clear()
+        engine.adds_up_whole_numbers.cache_clear()
 
 
-def test_sums_that_floating_point_would_round_are_refused():
-    chain = Chain(Block(64, 4), nn.Conv2d(4, 1, 1), given=Bounds(64, signed=False)).eval()
-    measure_bounds(chain, [torch.ones(1, 64, 4, 4)])
-    with pytest.raises(ValueError, match="576 products"):
-        WholeNumbers(chain)
+@pytest.mark.parametrize(("levels", "most"), [(UNSIGNED, 518), (SIGNED, 1032)])
+def test_sums_that_floating_point_would_round_are_refused(levels, most):
+    whole(np.ones((2, most, 1, 1), np.float32), levels)
+    assert (most + 1) * max(map(abs, levels)) * 127 >= 1 << 24
+    with pytest.raises(ValueError, match=f"{most + 1} products"):
+        whole(np.ones((2, most + 1, 1, 1), np.float32), levels)
 
 
 def random_chain(rng: np.random.Generator, levels: bool) -> Chain:
@@ -148,15 +160,32 @@ def test_any_chain_is_near_itself_in_whole_numbers(seed, levels, count, height, 
         given = torch.from_numpy(rng.normal(size=(count, channels, height, width)).astype(np.float32))
         given = given if chain.fed[0].signed else given.abs()
     chain.eval()
-    assert not can_be_whole(chain)  # nothing is known of it yet
-    measure_bounds(chain, [given])
-    if not can_be_whole(chain):
-        return  # a channel between two blocks that is never above zero
     with torch.inference_mode():
-        expected, got = chain(given), WholeNumbers(chain)(given)
+        expected = chain(given).numpy()
+    # nothing is known of it yet
+    np.testing.assert_allclose(as_it_runs(chain, levels)(given.numpy())[0], expected, atol=1e-3, rtol=1e-3)
+    measure_bounds(chain, [given])
+    if any(isinstance(fed, Bounds) and not fed.most.any() for fed in chain.fed):
+        return  # a channel between two blocks that is never above zero
+    (got,) = as_it_runs(chain, levels)(given.numpy())
     assert got.shape == expected.shape
     spread = expected.std() + 1e-3
-    assert (got - expected).pow(2).mean().sqrt() < 0.1 * spread
+    assert np.sqrt(np.square(got - expected).mean()) < 0.1 * spread
+
+
+def as_it_runs(chain: Chain, levels: bool) -> Engine:
+    weights = Parameters({name: x.numpy() for name, x in chain.state_dict().items()})
+    first, channels = chain[0][0], chain[0][0].in_channels
+    how = {"strides": (first.stride[0], 1, 1), "last": weights.below(2)}
+    blocks = [weights.below(0), weights.below(1)]
+    if levels:
+        step = chain.fed[0].step.numpy()
+        given = op.parameter([-1, -1, -1, channels], np.uint8)
+        x = run_chain(read_levels(given), blocks, weights.below("fed"), True, step=step, **how)
+    else:
+        given = op.parameter([-1, channels, -1, -1], np.float32)
+        x = run_chain(given, blocks, weights.below("fed"), chain.fed[0].signed, **how)
+    return Engine([x], [given])
 
 
 def test_bounds_are_the_largest_values_that_passed_and_change_nothing():

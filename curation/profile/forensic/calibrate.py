@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from ..engine import Engine
 from .crops import textured_crops
 from .history import apply_history, random_history
+from .inference import evidence_engine
 from .model import Calibration
 
 if TYPE_CHECKING:
-    import torch
-
     from .train import Bank
 
 #: Share of photographs held back that may pass the threshold.
@@ -24,7 +24,7 @@ _LONG_SIDE_PX = 1600
 
 
 def picture_evidence(
-    arrays: dict[str, torch.Tensor], bank: Bank, photos: Sequence[np.ndarray], seed: int, views: int = 4
+    arrays: dict[str, np.ndarray], bank: Bank, photos: Sequence[np.ndarray], seed: int, views: int = 4
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Mean evidence of photographs and reconstructions, each after a random history.
 
@@ -43,7 +43,8 @@ def picture_evidence(
         name: [apply_history(patch, random_history(rng)) for patch in patches[: max(8, len(patches) // 2)]]
         for name, patches in bank.made.items()
     }
-    return _means(arrays, pictures), {name: _means(arrays, group) for name, group in made.items()}
+    network = evidence_engine(arrays)
+    return _means(network, pictures), {name: _means(network, group) for name, group in made.items()}
 
 
 def _scaled(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -54,19 +55,9 @@ def _scaled(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(photo[:_LONG_SIDE_PX, :_LONG_SIDE_PX])
 
 
-def _means(arrays: dict[str, torch.Tensor], pictures: Sequence[np.ndarray]) -> np.ndarray:
-    import torch
-
-    from .network import evidence
-
-    means = []
-    with torch.inference_mode():
-        for picture in pictures:
-            crops = textured_crops(picture)
-            if len(crops):
-                pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
-                means.append(float(evidence(arrays, pixels).mean()))
-    return np.array(means)
+def _means(network: Engine, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    crops = map(textured_crops, pictures)
+    return np.array([float(network(some)[0].mean()) for some in crops if len(some)])
 
 
 def calibrate(real: np.ndarray, made: np.ndarray) -> Calibration:

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from ..window_kernel import green_differences
-from .network import CROP_PX
 
+#: Side of a crop, in pixels at native resolution.
+CROP_PX = 64
 #: Crops per picture.
 CROPS = 5
 _GRID = 8

@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..engine import Engine
 from .crops import CROPS, textured_crops
 from .errors import ForensicWeightsError
-
-if TYPE_CHECKING:
-    import torch
+from .inference import evidence_engine, expected_shapes
 
 #: The weights in this package.
 BUNDLED_WEIGHTS = Path(__file__).with_name("weights.safetensors")
@@ -66,13 +64,13 @@ class Forensic:
     """The classifier; make one with `load_forensic`.
 
     Attributes:
-        arrays: folded network, by name (see `network.evidence`).
+        network: see `inference.evidence_engine`.
         calibration: evidence to probability.
         identity: 16 hex digits of SHA-256 over the weight file, calibration included.
         facts: JSON-able notes of the training run.
     """
 
-    arrays: dict[str, torch.Tensor] = field(repr=False)
+    network: Engine = field(repr=False)
     calibration: Calibration
     identity: str
     facts: dict[str, object] = field(default_factory=dict, repr=False)
@@ -111,12 +109,7 @@ class Forensic:
     def _evidence(self, crops: np.ndarray) -> np.ndarray:
         if not len(crops):
             return np.zeros(0, np.float32)
-        import torch
-
-        from .network import evidence
-
-        with torch.inference_mode():
-            return evidence(self.arrays, torch.from_numpy(crops).permute(0, 3, 1, 2).float()).numpy()
+        return self.network(crops)[0]
 
 
 def _sigmoid(odds: float) -> float:
@@ -139,9 +132,7 @@ def load_forensic(weights: Path = BUNDLED_WEIGHTS) -> Forensic:
             f"{weights}: cannot be read ({e.strerror}); run the training script"
         ) from e
     from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    from .network import expected_shapes
+    from safetensors.numpy import load
 
     try:
         arrays = load(data)
@@ -149,19 +140,21 @@ def load_forensic(weights: Path = BUNDLED_WEIGHTS) -> Forensic:
         shapes = {name: tuple(array.shape) for name, array in arrays.items()}
         if about["format"] != _FORMAT or shapes != expected_shapes():
             raise ForensicWeightsError(f"{weights}: not the layout of {_FORMAT}; run the training script")
-        if not all(bool(array.isfinite().all()) for array in arrays.values()):
+        arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ForensicWeightsError(f"{weights}: holds values that are not finite")
         calibration = Calibration(**about["calibration"])
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
         raise ForensicWeightsError(f"{weights}: not a forensic weight file ({e})") from e
-    return Forensic(_fast(arrays), calibration, hashlib.sha256(data).hexdigest()[:16], about.get("facts", {}))
+    identity = hashlib.sha256(data).hexdigest()[:16]
+    return Forensic(evidence_engine(arrays), calibration, identity, about.get("facts", {}))
 
 
 def write_weights(
-    file: Path, arrays: dict[str, torch.Tensor], calibration: Calibration, facts: dict[str, object]
+    file: Path, arrays: dict[str, np.ndarray], calibration: Calibration, facts: dict[str, object]
 ) -> None:
     """Write folded arrays with their calibration; the same content gives the same bytes."""
-    from safetensors.torch import save
+    from safetensors.numpy import save
 
     about = {"format": _FORMAT, "calibration": asdict(calibration), "facts": facts}
     # one key: safetensors writes several in no fixed order
@@ -172,15 +165,3 @@ def _metadata(data: bytes) -> str:
     """Our JSON in the header, which `load` has found sound: 8 bytes of length, then JSON."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length])["__metadata__"][_METADATA_KEY]
-
-
-def _fast(arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Kernels in the memory order of pictures: half the time on a CPU."""
-    import torch
-
-    return {
-        name: array.float().contiguous(memory_format=torch.channels_last)
-        if array.ndim == 4
-        else array.float()
-        for name, array in arrays.items()
-    }

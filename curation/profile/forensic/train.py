@@ -22,10 +22,11 @@ import torch.nn.functional as F
 
 from .autoencoders import FAMILIES, Family, fit_autoencoder, match_bands, psnr_db, reconstruct
 from .calibrate import calibrate, picture_evidence, separation_auc
+from .crops import CROP_PX
 from .errors import ForensicTrainingError
 from .history import apply_history, random_history, roughen, soften
 from .model import write_weights
-from .network import CROP_PX, ResidualNetwork
+from .network import ResidualNetwork
 from .photos import cut_patches, find_photos, load_photos
 
 #: Grey levels between neighbors below which a crop is not trained on: it shows nothing.

@@ -1,33 +1,30 @@
 """The color network as it runs on one core: the same values but for rounding, sooner.
 
-What PyTorch does in forty small steps, each with an array of its own, are a few compiled loops here; the Fourier transforms
-stay PyTorch's. Importing this imports numba.
+What PyTorch does in forty small steps, each with an array of its own, are a few compiled loops here. Importing this imports
+numba.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numba import njit
-from torch import Tensor
 
-from .color_network import ABOUT_CAST, ColorNetwork
-from .histograms import BINS
+from .fourier import backward, forward
+from .histograms import BINS, CHROMA_CHANNELS, chroma_plane
+from .parameters import Parameters
+from .scores import ABOUT_CAST
 
 
 class ColorInference:
     """A trained `ColorNetwork`, for a few pictures at a time."""
 
-    def __init__(self, network: ColorNetwork):
-        def array(weights: Tensor) -> np.ndarray:
-            return np.array(weights.detach().numpy())
-
-        self._first, self._second = (array(spectra) for spectra in network.spectra())
-        self._bias, self._prior = array(network.bias).reshape(-1), array(network.prior).reshape(-1)
-        self._plane = array(network.plane)
-        self._layers = [
-            (array(x.weight), array(x.bias)) for x in (network.light, network.hidden, network.out)
-        ]
+    def __init__(self, weights: Parameters):
+        first, second = (weights[name] for name in ("first", "second"))
+        self._first = _conjugate(first.reshape(-1, CHROMA_CHANNELS, BINS, BINS))
+        self._second = _conjugate(second.reshape(1, len(first) + CHROMA_CHANNELS, BINS, BINS))
+        self._bias, self._prior = (weights[name].reshape(-1) for name in ("bias", "prior"))
+        self._plane = chroma_plane()
+        self._layers = [weights.below(name).layer() for name in ("light", "hidden", "out")]
 
     def __call__(self, chroma: np.ndarray, light: np.ndarray) -> np.ndarray:
         """Logits of a cast, float32 [n].
@@ -35,11 +32,11 @@ class ColorInference:
         Args:
             chroma, light: [n, ...] of what `histograms.color_histograms` gives.
         """
-        seen = torch.fft.rfft2(torch.from_numpy(chroma)).numpy()
+        seen = _forward(chroma)
         maps = _filtered(seen, self._first)
         rectify(maps, self._bias)
-        seen = np.concatenate([torch.fft.rfft2(torch.from_numpy(maps)).numpy(), seen], axis=1)
-        fits = _filtered(seen, self._second[None]).reshape(len(chroma), -1)
+        seen = np.concatenate([_forward(maps), seen], axis=1)
+        fits = _filtered(seen, self._second).reshape(len(chroma), -1)
         return np.array(
             [self._decide(*of_one) for of_one in zip(fits, chroma, light, strict=True)], np.float32
         )
@@ -60,7 +57,17 @@ def _filtered(spectra: np.ndarray, filters: np.ndarray) -> np.ndarray:
     """Spectra [n, c, BINS, BINS / 2 + 1] by filters [m, c, same], summed and transformed back: float32 [n, m, BINS, BINS]."""
     product = np.zeros((len(spectra), len(filters), *spectra.shape[2:]), np.complex64)
     add_products(*(x.reshape(*x.shape[:2], -1) for x in (spectra, filters, product)))
-    return torch.fft.irfft2(torch.from_numpy(product), s=(BINS, BINS)).numpy()
+    return backward(product.reshape(-1, *product.shape[2:])).reshape(*product.shape[:2], BINS, BINS)
+
+
+def _forward(planes: np.ndarray) -> np.ndarray:
+    """Spectra of float32 [n, m, BINS, BINS]: complex64 [n, m, BINS, BINS / 2 + 1]."""
+    return forward(planes.reshape(-1, BINS, BINS)).reshape(*planes.shape[:2], BINS, -1)
+
+
+def _conjugate(filters: np.ndarray) -> np.ndarray:
+    """What spectra are multiplied by to be correlated with filters [m, c, BINS, BINS]."""
+    return np.conj(np.fft.rfft2(filters)).astype(np.complex64)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})

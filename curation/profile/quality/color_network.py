@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .histograms import BINS, BINS_PER_UNIT, CHROMA_CHANNELS, LIGHT_BINS
+from .histograms import BINS, CHROMA_CHANNELS, LIGHT_BINS, chroma_plane
+from .scores import ABOUT_CAST
 
-#: Imbalance of the channels at which `synthesis.cast_score` is a half.
-ABOUT_CAST = 0.24
 #: Maps between the first and the second layer of filters.
 _MAPS = 6
 #: Numbers on the belief, on each histogram and on the imbalance of the channels.
@@ -31,12 +30,7 @@ class ColorNetwork(nn.Module):
         self.bias = nn.Parameter(torch.zeros(_MAPS, 1, 1))
         self.second = nn.Parameter(torch.randn(_MAPS + CHROMA_CHANNELS, BINS, BINS) * 0.01)
         self.prior = nn.Parameter(torch.zeros(BINS, BINS))
-        place = (torch.arange(BINS, dtype=torch.float32) - BINS // 2) / BINS_PER_UNIT
-        row, column = torch.meshgrid(place, place, indexing="ij")
-        radius = torch.hypot(row, column)
-        near = [torch.exp(-0.5 * (radius / r) ** 2) for r in (0.1, 0.2, 0.4)]
-        plane = torch.stack([row, column, row * row, column * column, row * column, radius, *near])
-        self.register_buffer("plane", plane.flatten(1).T.contiguous(), persistent=False)
+        self.register_buffer("plane", torch.from_numpy(chroma_plane()), persistent=False)
         self.light = nn.Linear(LIGHT_BINS, 32)
         self.hidden = nn.Linear(_ABOUT + 32, 64)
         self.out = nn.Linear(64, 1)

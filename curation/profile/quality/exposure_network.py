@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from .histograms import LIGHT_BINS
-from .network import EXPOSURE_SCORES
+from .scores import EXPOSURE_SCORES
 
 
 class ExposureNetwork(nn.Sequential):

@@ -27,6 +27,21 @@ _LOGS = np.log(np.arange(256, dtype=np.float32) + 1) * np.float32(BINS_PER_UNIT)
 _ROOTS = np.sqrt(np.arange(COARSE_PX**2 + 1, dtype=np.float32) / np.float32(COARSE_PX**2))
 
 
+def chroma_plane() -> np.ndarray:
+    """Quantities of every bin of log chroma whose means tell where a histogram lies and how wide it is.
+
+    Returns:
+        float32 [BINS * BINS, 9]: log g/r, log g/b, both squared, their product, their length, and how near the middle that
+        is, in three scales.
+    """
+    place = (np.arange(BINS, dtype=np.float32) - BINS // 2) / BINS_PER_UNIT
+    row, column = np.meshgrid(place, place, indexing="ij")
+    radius = np.hypot(row, column)
+    near = [np.exp(-0.5 * (radius / r) ** 2) for r in (0.1, 0.2, 0.4)]
+    plane = np.stack([row, column, row * row, column * column, row * column, radius, *near], axis=-1)
+    return plane.reshape(BINS * BINS, -1).astype(np.float32)
+
+
 def coarse(overview: np.ndarray) -> np.ndarray:
     """uint8 [320, 320, 3] to [80, 80, 3] by area."""
     out = np.empty((COARSE_PX, COARSE_PX, 3), np.uint8)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load
+from safetensors.numpy import load
 
 from ...errors import ConfigError
-from .blur_network import BlurNetwork
 from .blur_traces import blur_traces
 from .blur_windows import BlurWindows, blur_windows
 from .color_inference import ColorInference
-from .color_network import ColorNetwork
-from .crops import large_enough, native_tiles, overview, ranked_places
-from .exposure_network import ExposureNetwork
+from .crops import TILES, large_enough, native_tiles, overview, ranked_places
 from .glimpses import fine_copy
 from .histograms import coarse, color_histograms
-from .inference import fold
+from .inference import blur_engine, exposure_engine, mark_engine, tile_engine
 from .inputs import mark_cells, tile_input
-from .network import EXPOSURE_SCORES, SCORES, TILE_SCORES, MarkNetwork, TileNetwork
+from .parameters import Parameters
+from .scores import EXPOSURE_SCORES, SCORES, TILE_SCORES
 from .watermark_score import watermark_logits
 
 #: The bundled weights.
@@ -32,6 +29,8 @@ WEIGHTS = Path(__file__).with_name("weights.safetensors")
 
 #: Default threshold of every score: about where most people would call it a fault.
 DEFAULT_THRESHOLD = 0.5
+#: Beyond this the exponential would not fit in float32.
+_MOST_LOGIT = 80
 
 
 class View(NamedTuple):
@@ -53,22 +52,25 @@ class View(NamedTuple):
 class QualityModel:
     """Scores of nine degradations in [0, 1]: 0 is none. Not safe to use from several threads at once.
 
+    Args:
+        arrays: weights of all networks, by name.
+
     Attributes:
         identity: sha256 of the weights, for fingerprints.
     """
 
-    def __init__(
-        self,
-        tiles: TileNetwork,
-        blur: BlurNetwork,
-        marks: MarkNetwork,
-        color: ColorNetwork,
-        exposure: ExposureNetwork,
-        identity: str,
-    ):
-        self._tiles, self._blur, self._marks = fold(tiles), blur.eval(), fold(marks)
-        self._color, self._exposure = ColorInference(color), exposure.eval()
-        self.identity = identity
+    def __init__(self, arrays: Mapping[str, np.ndarray], identity: str):
+        weights = Parameters(arrays)
+        self._tiles, self._blur = tile_engine(weights.below("tiles")), blur_engine(weights.below("blur"))
+        self._marks, self._sure = mark_engine(weights.below("marks")), float(arrays["marks.sure"])
+        self._color, self._exposure = (
+            ColorInference(weights.below("color")),
+            exposure_engine(weights.below("exposure")),
+        )
+        self._arrays, self.identity = arrays, identity
+
+    def __reduce__(self) -> tuple[type[QualityModel], tuple[Mapping[str, np.ndarray], str]]:
+        return QualityModel, (self._arrays, self.identity)  # what is compiled cannot be copied
 
     def scores(self, rgb: np.ndarray, small: np.ndarray) -> dict[str, float]:
         """Score one picture.
@@ -98,29 +100,26 @@ class QualityModel:
         far below 0.5, for a watermark at the very limit of being looked at closer).
 
         Args:
-            views: one or more; from about 24 on nothing is gained.
+            views: one or more; from about 12 on nothing is gained.
 
         Returns:
             for each, name -> score, for the names in `network.SCORES`. See `synthesis` for the strength that a
             score stands for, e.g. blur 0.5 is a point spread of 2 px, noise 0.5 is 15 levels.
         """
-        with torch.inference_mode():
-            planes = tile_input(np.concatenate([view.tiles for view in views]))
-            seen = self._tiles.seen(torch.from_numpy(planes).unflatten(0, (len(views), -1)))
-            tiles = self._tiles.out(seen)
-            traces = zip(*(blur_traces(view.windows, view.whole) for view in views), strict=True)
-            shares, spectra, octaves = (torch.from_numpy(np.array(t, np.float32)) for t in traces)
-            blur = self._blur(shares, spectra, octaves, seen)
-            cells = np.stack([mark_cells(view.whole) for view in views])
-            marks = watermark_logits(self._marks, cells, [view.fine for view in views])
-            histograms = (color_histograms(coarse(view.whole)) for view in views)
-            chroma, light = map(np.stack, zip(*histograms, strict=True))
-            cast = torch.from_numpy(self._color(chroma, light))
-            exposure = self._exposure(torch.from_numpy(light))
-            alone = [x[:, None] for x in (marks, cast)]
-            values = torch.sigmoid(torch.cat([blur[:, None], tiles[:, 1:], *alone, exposure], dim=1)).tolist()
-        names = *TILE_SCORES, "watermark", "cast", *EXPOSURE_SCORES
-        named = [dict(zip(names, row, strict=True)) for row in values]
+        planes = tile_input(np.concatenate([view.tiles for view in views]))
+        seen, tiles = self._tiles(planes.reshape(-1, TILES, *planes.shape[1:]))
+        traces = zip(*(blur_traces(view.windows, view.whole) for view in views), strict=True)
+        shares, spectra, octaves = (np.array(t, np.float32) for t in traces)
+        (blur,) = self._blur(shares, spectra, octaves[:, None], seen)
+        cells = np.stack([mark_cells(view.whole) for view in views])
+        marks = watermark_logits(self._marks, self._sure, cells, [view.fine for view in views])
+        histograms = (color_histograms(coarse(view.whole)) for view in views)
+        chroma, light = map(np.stack, zip(*histograms, strict=True))
+        cast = self._color(chroma, light)
+        (exposure,) = self._exposure(light)
+        logits = np.concatenate([np.stack([blur, marks, cast], axis=1), tiles[:, 1:], exposure], axis=1)
+        names = "blur", "watermark", "cast", *TILE_SCORES[1:], *EXPOSURE_SCORES
+        named = [dict(zip(names, row, strict=True)) for row in _sigmoid(logits).tolist()]
         return [{name: row[name] for name in SCORES} for row in named]
 
 
@@ -131,23 +130,14 @@ def load_quality(path: str | Path = WEIGHTS) -> QualityModel:
         ConfigError: not such a file.
     """
     data = Path(path).read_bytes()
-    networks = {
-        "tiles": TileNetwork(),
-        "blur": BlurNetwork(),
-        "marks": MarkNetwork(),
-        "color": ColorNetwork(),
-        "exposure": ExposureNetwork(),
-    }
     try:
-        state = load(data)
-        for part, network in networks.items():
-            prefix = part + "."
-            network.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, strict=True
-            )
-    except (SafetensorError, RuntimeError) as e:
+        return QualityModel(load(data), hashlib.sha256(data).hexdigest())
+    except (SafetensorError, ConfigError, KeyError, TypeError, ValueError, RuntimeError) as e:
         raise ConfigError(f"{path} holds no weights of the quality model: {e}") from e
-    return QualityModel(**networks, identity=hashlib.sha256(data).hexdigest())
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.clip(-_MOST_LOGIT, _MOST_LOGIT)))
 
 
 __all__ = ["DEFAULT_THRESHOLD", "SCORES", "WEIGHTS", "QualityModel", "load_quality"]

@@ -12,11 +12,7 @@ from .chains import Block, Bounds, Chain, Levels
 from .crops import NATIVE_TILES
 from .depthwise import DepthwiseConv2d
 from .input_kernels import TILE_STEPS
-
-#: Scores of each part, in order of its outputs; `ColorNetwork` and `MarkNetwork` have the two that are left.
-TILE_SCORES = ("blur", "noise", "banding", "jpeg_artifacts", "upscaled")
-EXPOSURE_SCORES = ("overexposed", "underexposed")
-SCORES = (*TILE_SCORES, "cast", "watermark", *EXPOSURE_SCORES)
+from .scores import TILE_SCORES
 
 
 class TileNetwork(nn.Module):
@@ -55,11 +51,6 @@ class TileNetwork(nn.Module):
         return F.relu(self.hidden(torch.cat(pooled, dim=1)))
 
 
-def _sum(x: Tensor, change: Tensor) -> Tensor:
-    """x + change; where nothing is learned, in the memory of the latter."""
-    return change.add_(x) if torch.is_inference_mode_enabled() else x + change
-
-
 class _Wide(nn.Module):
     """A residual step that looks 5 x 5 cells wide: depthwise, then pointwise convolution."""
 
@@ -69,7 +60,7 @@ class _Wide(nn.Module):
         self.point = Chain(Block(channels, channels, size=1), given=Bounds(channels, signed=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _sum(x, self.point(self.depth(x)))
+        return x + self.point(self.depth(x))
 
 
 class _Deep(nn.Module):
@@ -85,7 +76,7 @@ class _Deep(nn.Module):
         self.points = Chain(widen, narrow, given=Bounds(channels, signed=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _sum(x, self.points(self.depth(x)))
+        return x + self.points(self.depth(x))
 
 
 class MarkNetwork(nn.Module):

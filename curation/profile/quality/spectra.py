@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import torch
 
 from .blur_windows import WINDOW_PX
 from .edge_kernels import DIRECTIONS
+from .fourier import forward
 from .spectrum_kernels import along_rays, mirror, multiplied_power, without_mean
 
 #: Radii that the spectrum is read at, in cycles per window, and the cepstrum, in pixels.
@@ -42,14 +42,13 @@ def blur_spectra(groups: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     tapered = (np.empty if whole else np.zeros)(shape, np.float32)
     for windows, planes in zip(groups, tapered, strict=True):
         without_mean(np.stack(windows), _taper(len(windows[0])), planes)
-    seen = torch.fft.rfft2(torch.from_numpy(tapered)).numpy()
-    power = multiplied_power(seen.reshape(len(groups) * len(groups[0]), -1))
-    logs = torch.log2(torch.from_numpy(power)).view(len(groups), -1, power.shape[1]).sum(dim=1)
-    logs = logs.div_(len(groups[0])).numpy()
+    seen = forward(tapered.reshape(-1, WINDOW_PX, WINDOW_PX))
+    power = multiplied_power(seen.reshape(len(seen), -1))
+    logs = np.log2(power).reshape(len(groups), -1, power.shape[1]).sum(axis=1) / len(groups[0])
     # even and real, as logs of spectra are, they have the same transform back and forth but for its scale
     even = np.empty((len(groups), WINDOW_PX, WINDOW_PX), np.float32)
     mirror(logs.reshape(len(groups), WINDOW_PX, -1), even)
-    cepstra = torch.fft.rfft2(torch.from_numpy(even)).numpy().real
+    cepstra = forward(even).real
     out = np.empty((len(groups), SPECTRUM_VALUES, DIRECTIONS), np.float32)
     for log, cepstrum, values in zip(logs, cepstra, out, strict=True):
         along_rays(log, *_rays(True), _POWER_SCALE, values[: len(_CYCLES)])

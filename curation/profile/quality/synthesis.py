@@ -10,8 +10,7 @@ import numpy as np
 
 from . import distortions as d
 from .clean_pictures import Clean
-from .color_network import ABOUT_CAST
-from .network import TILE_SCORES
+from .scores import ABOUT_CAST, TILE_SCORES
 
 _SUBSAMPLINGS = ("420", "420", "422", "444")
 

@@ -22,7 +22,8 @@ from .descent import Descent
 from .distortions import Rng
 from .edge_kernels import DIRECTIONS
 from .inputs import tile_input
-from .network import TILE_SCORES, TileNetwork
+from .network import TileNetwork
+from .scores import TILE_SCORES
 from .synthesis import distorted
 
 #: Sides of the windows that photographs are cut to, in pixels; few are as large as the last.

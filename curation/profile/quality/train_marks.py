@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +18,11 @@ from .chains import MEASURED, measure_bounds
 from .clean_views import clean_views
 from .crops import overview
 from .descent import Descent
-from .inference import fold
+from .inference import mark_engine
 from .inputs import mark_cells
 from .marks_synthesis import Bank
 from .network import MarkNetwork
+from .parameters import Parameters
 
 
 class MarkPairs(IterableDataset):
@@ -114,10 +114,10 @@ def calibrate_marks(network: MarkNetwork, photos: Sequence[np.ndarray], seed: in
     Returns:
         the shift of the bias, in logits.
     """
-    fast = fold(copy.deepcopy(network))  # its rounding counts
+    weights = {name: values.numpy() for name, values in network.state_dict().items()}
+    fast = mark_engine(Parameters(weights))  # its rounding counts
     small = (overview(shrink(view, SHORT_SIDE_PX)) for view in clean_views(photos, seed))
-    with torch.inference_mode():
-        logits = torch.cat([fast(torch.from_numpy(mark_cells(x))[None]) for x in small])
+    logits = torch.cat([torch.from_numpy(fast(mark_cells(x)[None])[0]) for x in small])
     shift = -float(logits.quantile(1 - flagged))
     with torch.no_grad():
         network.out.bias += shift

@@ -21,7 +21,8 @@ from .crops import native_tiles, ranked_places
 from .descent import Descent
 from .distortions import Rng
 from .inputs import tile_input
-from .network import TILE_SCORES, TileNetwork
+from .network import TileNetwork
+from .scores import TILE_SCORES
 from .synthesis import distorted
 
 #: Samples kept to be drawn from, and times that each is drawn on average: making one takes longer than learning from it.

@@ -5,130 +5,93 @@ Sums are exact: what comes out is the same on every processor, whether it has in
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+import numpy as np
 
-from .chains import Block, Bounds, Chain, Levels
-from .step_kernels import count_steps
+from ..engine import SIGNED, UNSIGNED, constant, convolution, quantized, transposed
+from ..openvino_runtime import Node, op
+from .parameters import Parameters
 
 #: Weights are -127 .. 127.
 _MOST_WEIGHT = 127
-#: Values between two convolutions are 0 .. 255; where there are negative ones, 128 is zero.
-_MOST_VALUE, _MIDDLE = 255, 128
+#: Bounds are at least this.
+_LEAST_BOUND = 1e-6
 
 
-def can_be_whole(chain: Chain) -> bool:
-    """Is it known how large the numbers get that its blocks are fed with?"""
-    return all(isinstance(given, Levels) or bool((given.most > 0).any()) for given in chain.fed)
+def levels(cells: Node) -> Node:
+    """What a chain of `chains.Levels` is fed with, in steps: whole numbers [n, c, h, w] of uint8 [n, h, w, c], where 128 is zero."""
+    signed = op.subtract(op.convert(transposed(cells, 0, 3, 1, 2), "f32"), constant(128))
+    return quantized(signed, SIGNED)
 
 
-class WholeNumbers(nn.Module):
-    """A `Chain` with weights and values of 8 bits, channel by channel in steps of their own.
+def chain(
+    x: Node,
+    blocks: Sequence[Parameters],
+    fed: Parameters,
+    signed: bool,
+    strides: Sequence[int] = (),
+    paddings: Sequence[int] = (),
+    last: Parameters | None = None,
+    step: np.ndarray | None = None,
+) -> Node:
+    """`chains.Chain`, with weights and values of 8 bits, channel by channel in steps of their own.
 
-    Steps between two blocks become part of the weights on both sides.
+    Steps between two blocks become part of the weights on both sides. A chain of whose values it is not known how large
+    they get (see `chains.measure_bounds`) is left in floating point.
+
+    Args:
+        x: float32 [n, channels, h, w]; with `step`, of `levels`.
+        blocks: its blocks.
+        fed: what is known of the values that each block is fed with.
+        signed: whether the first is fed with values below zero.
+        strides, paddings: of each block; by default 1, and as much as leaves the size as it is.
+        last: a convolution of 1 x 1 after the blocks, without ReLU.
+        step: float32 [channels], what 1 means in the first.
     """
-
-    def __init__(self, chain: Chain):
-        super().__init__()
-        fed = [(*_steps(given), block) for given, block in chain.steps()]
-        first = chain.fed[0]
-        self.per_unit = None if isinstance(first, Levels) else (1 / fed[0][0]).numpy()
-        self.zero = fed[0][1]
-        layers = []
-        for k, (steps, zero, block) in enumerate(fed):
-            conv = fuse_conv_bn_eval(block[0], block[1]) if isinstance(block, Block) else block
-            weight, bias = conv.weight.detach() * steps.view(1, -1, 1, 1), conv.bias.detach()
-            last = k == len(fed) - 1
-            if not last:
-                weight, bias = weight / fed[k + 1][0].view(-1, 1, 1, 1), bias / fed[k + 1][0]
-            after = "relu" if isinstance(block, Block) else "none"
-            layers.append(_Layer(conv, weight, bias, zero, after, torch.float32 if last else torch.uint8))
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As of `Chain`, but for rounding of weights and of what is between."""
-        if self.per_unit is None:
-            return self.layers(x.permute(0, 3, 1, 2))
-        values = x.permute(0, 2, 3, 1).contiguous()
-        steps = torch.empty(values.shape, dtype=torch.uint8)
-        channels = values.shape[-1]
-        count_steps(
-            values.view(-1, channels).numpy(), self.per_unit, self.zero, steps.view(-1, channels).numpy()
-        )
-        return self.layers(steps.permute(0, 3, 1, 2))
+    layers = [(*block.block(), True) for block in blocks]
+    if last is not None:
+        layers.append((*last.layer(), False))
+    strides = strides or [1] * len(layers)
+    paddings = paddings or [weight.shape[-1] // 2 for weight, _, _ in layers]
+    steps = [_steps(fed, k, signed and k == 0) for k in range(0 if step is None else 1, len(layers))]
+    known = all(s is not None for s in steps)
+    if step is not None:
+        if not known:
+            x = op.multiply(x, constant(step.reshape(1, -1, 1, 1)))
+        steps = [step, *steps]
+    elif known:
+        x = op.multiply(x, constant(1 / steps[0].reshape(1, -1, 1, 1)))
+        x = quantized(x, SIGNED if signed else UNSIGNED)
+    for k, ((weight, bias, relu), stride, padding) in enumerate(zip(layers, strides, paddings, strict=True)):
+        scale = None
+        if known:
+            if k:
+                x = quantized(x, UNSIGNED)
+            weight = weight * steps[k].reshape(1, -1, 1, 1)
+            if k + 1 < len(layers):
+                weight, bias = weight / steps[k + 1].reshape(-1, 1, 1, 1), bias / steps[k + 1]
+            weight, scale = whole(weight, SIGNED if signed and k == 0 else UNSIGNED)
+        x = convolution(x, weight, bias, stride, padding, scale, relu)
+    return x
 
 
-def _steps(given: Levels | Bounds) -> tuple[Tensor, int]:
-    """What a step means of each channel, float32 [channels], and how many stand for zero."""
-    if isinstance(given, Levels):
-        return given.step, _MIDDLE
-    zero = _MIDDLE if given.signed else 0
-    return given.most.clamp(min=1e-6) / (_MOST_VALUE - zero), zero
+def whole(weight: np.ndarray, levels: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Weights float32 [c', c, k, k] as int8, and float32 [c'] what 1 means.
 
+    Args:
+        levels: least and largest of the values that they are multiplied by.
 
-class _Layer(nn.Module):
-    """Convolution of uint8 [n, channels, h, w], and what comes after: whole numbers of which one is 1, or float32."""
-
-    def __init__(
-        self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, zero: int, after: str, out: torch.dtype
-    ):
-        super().__init__()
-        if weight[0].numel() * max(zero, _MOST_VALUE - zero) * _MOST_WEIGHT >= 1 << 24:
-            raise ValueError(f"sums of {weight[0].numel()} products are not exact in float32")
-        self.scale = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12) / _MOST_WEIGHT
-        self.weight = torch.round(weight / self.scale.view(-1, 1, 1, 1)).to(torch.int8)
-        self.bias, self.zero, self.after, self.out = bias, zero, after, out
-        self.no_zeros = torch.zeros(len(bias), dtype=torch.int32)
-        self.how = list(conv.stride), list(conv.padding), list(conv.dilation), conv.groups
-        self.ready: dict[tuple[int, ...], Tensor] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"ready": {}}  # oneDNN's own order cannot be copied or pickled
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._fused(x) if has_whole_numbers() else self._exact(x)
-
-    def _fused(self, x: Tensor) -> Tensor:
-        ready = self.ready.get(x.shape)
-        if ready is None:  # the best order depends on the input's size
-            ready = torch.ops.onednn.qconv_prepack(
-                self.weight, self.scale, 1.0, self.zero, *self.how, list(x.shape)
-            )
-            self.ready[x.shape] = ready
-        return torch.ops.onednn.qconv2d_pointwise(
-            *(x, 1.0, self.zero, ready, self.scale, self.no_zeros, self.bias, *self.how),
-            *(1.0, 0, self.out, self.after, [], ""),
-        )
-
-    def _exact(self, x: Tensor) -> Tensor:
-        """The same in float32, which holds whole numbers up to 2^24 and so all these sums."""
-        sums = F.conv2d(x.float() - self.zero, self.weight.float(), None, *self.how)
-        values = sums * self.scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
-        if self.after == "relu":
-            values = F.relu(values)
-        return values if self.out == torch.float32 else values.round().clamp(max=_MOST_VALUE).to(self.out)
-
-
-@cache
-def has_whole_numbers() -> bool:
-    """Tried, since operators without documentation may change with PyTorch: are they there, and right?
-
-    Processors without VNNI add two products up in 16 bits, where the largest do not fit: there they are not right.
+    Raises:
+        ValueError: so many that their sums would not be exact in float32.
     """
-    conv = nn.Conv2d(8, 8, 3, padding=1)
-    weight = torch.ones_like(conv.weight.detach())
-    weight[4:, ::2] = -1.0
-    layer = _Layer(conv, weight, conv.bias.detach(), _MIDDLE, "relu", torch.float32)
-    given = torch.arange(8 * 64, dtype=torch.int32).view(1, 8, 8, 8).remainder(256).to(torch.uint8)
-    given[0, :, :4] = _MOST_VALUE
-    try:
-        with torch.inference_mode():
-            got, expected = layer._fused(given), layer._exact(given)
-            return torch.allclose(got, expected, rtol=1e-5, atol=1e-5)
-    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
-        return False
+    if weight[0].size * max(map(abs, levels)) * _MOST_WEIGHT >= 1 << 24:
+        raise ValueError(f"sums of {weight[0].size} products are not exact in float32")
+    scale = np.maximum(np.abs(weight).max(axis=(1, 2, 3)), 1e-12) / _MOST_WEIGHT
+    return np.round(weight / scale.reshape(-1, 1, 1, 1)).astype(np.int8), scale.astype(np.float32)
+
+
+def _steps(fed: Parameters, k: int, signed: bool) -> np.ndarray | None:
+    """What 1 means in each channel that the k-th block is fed with; None where that was not measured."""
+    most = fed.below(k)["most"]
+    return np.maximum(most, _LEAST_BOUND) / (SIGNED if signed else UNSIGNED)[1] if most.any() else None
