@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .quality.model import QualityModel, View
 
 #: Pictures that go through the networks together. After each decode their weights have to come from memory again, and
-#: every call costs the same for one picture as for some. More than 12 gain nothing, and each waits with some 2 MB, 6 at most.
-AT_A_TIME = 12
+#: every call costs the same for one picture as for some. More than 16 gain nothing, and each waits with some 2 MB, 6 at most.
+AT_A_TIME = 16
 
 
 class ModelScores:

@@ -29,7 +29,7 @@ _TILE_STEPS = np.array(TILE_STEPS * 4, np.float32) / 64
 _TILE_CELLS = 32
 _STRONGEST = 8
 #: Inputs that go through the smallest networks together, where every call takes longer than the work.
-_SMALL_TOGETHER = 12
+_SMALL_TOGETHER = 16
 
 
 def tile_engine(weights: Parameters) -> Engine:
@@ -54,8 +54,8 @@ def mark_engine(weights: Parameters) -> Engine:
     strokes, shapes, whole = (weights.below(name) for name in ("strokes", "shapes", "whole"))
     stem = strokes.below(0)
     blocks = [stem.below(0), stem.below(1)]
-    x = levels(cells)
-    x = chain(x, blocks, stem.below("fed"), True, (1, 2), (1, 0), step=_MARK_STEPS)
+    x = levels(cells, padding=1)
+    x = chain(x, blocks, stem.below("fed"), True, (1, 2), (0, 0), step=_MARK_STEPS)
     x = _residual_steps(x, strokes)
     x = _residual_steps(_coarser(x, shapes.below(0), signed=False), shapes)
     mask = convolution(x, *weights.below("mask").layer())

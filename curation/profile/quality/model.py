@@ -100,7 +100,7 @@ class QualityModel:
         far below 0.5, for a watermark at the very limit of being looked at closer).
 
         Args:
-            views: one or more; from about 12 on nothing is gained.
+            views: one or more; from about 16 on nothing is gained.
 
         Returns:
             for each, name -> score, for the names in `network.SCORES`. See `synthesis` for the strength that a

@@ -19,8 +19,15 @@ _MOST_WEIGHT = 127
 _LEAST_BOUND = 1e-6
 
 
-def levels(cells: Node) -> Node:
-    """What a chain of `chains.Levels` is fed with, in steps: whole numbers [n, c, h, w] of uint8 [n, h, w, c], where 128 is zero."""
+def levels(cells: Node, padding: int = 0) -> Node:
+    """What a chain of `chains.Levels` is fed with, in steps: whole numbers [n, c, h, w] of uint8 [n, h, w, c], where 128 is zero.
+
+    Args:
+        padding: zeros around, which here take less time than in the convolution.
+    """
+    if padding:
+        wide = op.constant(np.array([0, padding, padding, 0]))
+        cells = op.pad(cells, wide, wide, "constant", op.constant(np.uint8(128)))
     signed = op.subtract(op.convert(transposed(cells, 0, 3, 1, 2), "f32"), constant(128))
     return quantized(signed, SIGNED)
 
