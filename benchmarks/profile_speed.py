@@ -16,8 +16,8 @@ they are there; `quality_ms` is the quality model alone, in ms a picture, both a
 at a time. `quality_inference_ms` is the part of it that is left once tiles, windows and small copies are cut out;
 `quality_one_ms` is one picture at a time.
 Pictures of 12 MP (4000 x 3000) give the time per megapixel; `peak_rss_mb_200mp` is that of a process of its own that
-profiles one JPEG of 200 MP, and `..._with_models` of one that has loaded the models, and PyTorch with
-them. The last line is JSON; null for what isn't installed.
+profiles one JPEG of 200 MP after usual ones, and `..._with_models` of one that has loaded the models, for which some of
+those are waiting by then. The last line is JSON; null for what isn't installed.
 """
 
 from __future__ import annotations
@@ -266,8 +266,8 @@ def rates(contenders: dict[str, tuple[Contender | None, Files]], rounds: int) ->
 
 
 def peak_rss_mb(path: Path, usual: Path, models: bool) -> int:
-    """Peak memory in MB of a fresh process that profiles one file after three dozen usual ones less one, so that as many as can
-    be wait for the models, if there are any.
+    """Peak memory in MB of a fresh process that profiles one file after usual ones, of which as many as can be wait for the
+    models, if there are any.
     """
     loaded = (
         "from zcurate.curation.profile.model_scores import ModelScores\n"
@@ -280,7 +280,7 @@ def peak_rss_mb(path: Path, usual: Path, models: bool) -> int:
         "from zcurate.curation.profile.measure import profile_image\n"
         "from zcurate.curation.profile.heap import keep_freed_memory; keep_freed_memory()\n"
         f"{loaded if models else 'models = None'}\n"
-        "for path in [*35 * [sys.argv[2]], sys.argv[1]]:\n"
+        f"for path in [*{2 * AT_A_TIME - 1} * [sys.argv[2]], sys.argv[1]]:\n"
         "    profile_image(open(path, 'rb').read(), models=models)\n"
         "models and models.finish()\n"
         # not getrusage: its figure is inherited from the parent across exec

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ UNSIGNED, SIGNED = (0, 255), (-128, 127)
 
 
 class Engine:
-    """A network, for any number of inputs. Not safe to use from several threads at once.
+    """A network, for any number of inputs. Threads wait for each other.
 
     Args:
         outputs: its outputs, all [n, ...].
@@ -32,7 +33,7 @@ class Engine:
 
     def __init__(self, outputs: Sequence[Node], inputs: Sequence[Node], together: int = TOGETHER):
         self._model = Model(list(outputs), list(inputs))
-        self._together = together
+        self._together, self._lock = together, Lock()
         self._ready: dict[tuple[tuple[int, ...], ...], InferRequest] = {}
 
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
@@ -46,13 +47,14 @@ class Engine:
 
     def _infer(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         shapes = tuple(array.shape for array in arrays)
-        request = self._ready.get(shapes)
-        if request is None:  # known sizes take less time than any size would
-            model = self._model.clone()
-            model.reshape(dict(zip(model.inputs, map(PartialShape, shapes), strict=True)))
-            request = compiled(model, adds_up_whole_numbers()).create_infer_request()
-            self._ready[shapes] = request
-        return list(request.infer(arrays, share_inputs=True).values())
+        with self._lock:  # as a request keeps its input until it has its output
+            request = self._ready.get(shapes)
+            if request is None:  # known sizes take less time than any size would
+                model = self._model.clone()
+                model.reshape(dict(zip(model.inputs, map(PartialShape, shapes), strict=True)))
+                request = compiled(model, adds_up_whole_numbers()).create_infer_request()
+                self._ready[shapes] = request
+            return list(request.infer(arrays, share_inputs=True).values())
 
 
 def compiled(model: Model, whole_numbers: bool) -> ov.CompiledModel:
@@ -67,7 +69,7 @@ def compiled(model: Model, whole_numbers: bool) -> ov.CompiledModel:
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # all workers of a machine would be pinned to the same core
         "INFERENCE_PRECISION_HINT": "f32",  # bfloat16 would change scores where processors have it
-        "LP_TRANSFORMS_MODE": "ON" if whole_numbers else "OFF",
+        "LP_TRANSFORMS_MODE": whole_numbers,
     }
     return _core().compile_model(model, "CPU", how)
 

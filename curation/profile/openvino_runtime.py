@@ -1,5 +1,6 @@
 """OpenVINO without its model converter, which on import reports its use to its makers, over the network and by files in the home
-folder. Nothing here needs it; import OpenVINO from here alone.
+folder. Nothing here needs it; import OpenVINO from here alone. Where something else imports OpenVINO first, or its converter
+later, it reports that.
 """
 
 from __future__ import annotations
@@ -24,10 +25,9 @@ def _imported() -> ModuleType:
 
 ov = _imported()
 op = ov.opset13
-InferRequest, Model, Node, PartialShape, Type = (
+InferRequest, Model, Node, PartialShape = (
     ov.InferRequest,
     ov.Model,
     ov.Node,
     ov.PartialShape,
-    ov.Type,
 )

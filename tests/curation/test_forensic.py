@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import subprocess
@@ -147,6 +148,13 @@ def test_what_runs_is_the_trained_network():
     got = evidence_engine(network.folded())
     for count in (1, 4, 18):  # of any number
         np.testing.assert_allclose(got(crops[:count].numpy())[0], expected[:count], atol=1e-4)
+
+
+def test_a_classifier_that_was_used_can_be_copied():
+    rgb = scene(3, 300, 200)
+    forensic = load_forensic()
+    before = forensic.probability(rgb)
+    assert copy.deepcopy(forensic).probability(rgb) == before
 
 
 @given(st.integers(0, 200), st.integers(0, 200))

@@ -6,6 +6,7 @@ import copy
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from zcurate.curation.profile.quality.model import WEIGHTS, load_quality
 from zcurate.curation.profile.quality.network import MarkNetwork, TileNetwork
 from zcurate.curation.profile.quality.parameters import Parameters
 from zcurate.curation.profile.quality.spectra import SPECTRUM_VALUES
+from zcurate.curation.profile.quality.weight_shapes import expected_shapes
 from zcurate.curation.profile.shrink import shrink
 
 
@@ -53,6 +55,7 @@ GIVEN = {
     BlurNetwork: blur_inputs,
     ExposureNetwork: lambda n: (torch.rand(n, LIGHT_BINS),),
 }
+PARTS = {"tiles": TileNetwork, "marks": MarkNetwork, "blur": BlurNetwork, "exposure": ExposureNetwork}
 ENGINES = {
     TileNetwork: tile_engine,
     MarkNetwork: mark_engine,
@@ -149,20 +152,26 @@ def _without(name):
 
 
 def _with(name, change):
-    return lambda state: state | {name: np.ascontiguousarray(change(state[name]))}
+    return lambda state: state | {name: np.array(change(state[name]), order="C")}
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (_without("marks.mask.bias"), "no marks.mask.bias"),
-        (_without("marks.sure"), "marks.sure"),
+        (_without("marks.shapes.1.depth.weight"), "no marks.shapes.1.depth.weight"),
         (_without("tiles.blocks.fed.2.most"), "no tiles.blocks.fed.2.most"),
+        (lambda state: state | {"blur.more": np.zeros(3, np.float32)}, "blur.more belongs to something else"),
+        (_with("marks.sure", lambda w: w * np.nan), "marks.sure is no number"),
         (_with("blur.out.weight", lambda w: w * np.nan), "blur.out.weight holds values that are not finite"),
-        (_with("exposure.2.weight", lambda w: w[:, :5]), ""),
-        (_with("marks.shapes.2.depth.weight", lambda w: w[:7]), ""),
-        (_with("color.second", lambda w: w[:3]), ""),
-        (lambda state: {"weight": np.zeros(3, np.float32)}, "no tiles"),
+        (_with("tiles.blocks.1.1.running_var", lambda w: -w), "tiles.blocks.1.1.running_var .* below 0"),
+        (
+            _with("exposure.2.weight", lambda w: w[:, :5]),
+            r"exposure.2.weight has shape \(32, 5\), not \(32, 64\)",
+        ),
+        (_with("color.bias", lambda w: w[:1]), r"color.bias has shape \(1, 1, 1\), not"),
+        (_with("blur.whole.first.weight", lambda w: w.ravel()), "blur.whole.first.weight has shape"),
+        (lambda state: {"weight": np.zeros(3, np.float32)}, "no blur"),
     ],
 )
 def test_weights_of_something_else_are_refused_by_name(tmp_path, change, said):
@@ -170,6 +179,22 @@ def test_weights_of_something_else_are_refused_by_name(tmp_path, change, said):
     save_file(change(load_file(WEIGHTS)), path)
     with pytest.raises(ConfigError, match=f"other.safetensors holds no weights of the quality model.*{said}"):
         load_quality(path)
+
+
+def test_the_shapes_of_weights_are_those_of_the_networks():
+    found = {}
+    for part, network in {**PARTS, "color": ColorNetwork}.items():
+        found |= {f"{part}.{name}": tuple(values.shape) for name, values in network().state_dict().items()}
+    assert found == expected_shapes()
+
+
+def test_threads_do_not_get_each_others_scores():
+    engine = exposure_engine(parameters(trained(ExposureNetwork)))
+    given = np.random.default_rng(0).random((400, 3, LIGHT_BINS)).astype(np.float32)
+    expected = [engine(one)[0] for one in given]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda one: engine(one)[0], given))
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_scoring_pictures_takes_no_pytorch_and_reports_to_nobody(tmp_path):

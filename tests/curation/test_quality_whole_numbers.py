@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +19,7 @@ from torch import nn
 
 from zcurate.curation.profile import engine
 from zcurate.curation.profile.engine import SIGNED, UNSIGNED, Engine
-from zcurate.curation.profile.openvino_runtime import Type, op
+from zcurate.curation.profile.openvino_runtime import op, ov
 from zcurate.curation.profile.quality.chains import Block, Bounds, Chain, Levels, measure_bounds
 from zcurate.curation.profile.quality.crops import large_enough, native_tiles, overview, ranked_places
 from zcurate.curation.profile.quality.distortions import blur, jpeg, noise
@@ -86,8 +92,21 @@ def test_scores_are_those_of_the_trained_network_within_a_few_hundredths(network
 def test_every_chain_of_the_bundled_weights_becomes_whole_numbers(network):
     chains = [m for m in bundled(network, INPUTS[network][0]).modules() if isinstance(m, Chain)]
     constants = (node for node in engine_of(network)._model.get_ops() if node.get_type_name() == "Constant")
-    kernels = [node for node in constants if node.get_element_type() == Type.i8]
+    kernels = [node for node in constants if node.get_element_type() == ov.Type.i8]
     assert len(kernels) == sum(len(chain.steps()) for chain in chains) > 0
+
+
+@pytest.mark.parametrize(("network", "side"), [(TileNetwork, (7, 32, 32, 16)), (MarkNetwork, (80, 80, 24))])
+def test_a_processor_with_instructions_for_them_uses_them(network, side):
+    if not engine.adds_up_whole_numbers():
+        pytest.skip("this one has none")
+    model = engine_of(network)._model.clone()
+    model.reshape([2, *side])
+    chains = [m for m in bundled(network, INPUTS[network][0]).modules() if isinstance(m, Chain)]
+    run = [node.get_rt_info() for node in engine.compiled(model, True).get_runtime_model().get_ops()]
+    fast = [about for about in run if str(about["layerType"].astype(str)) == "Convolution"]
+    fast = [about for about in fast if about["runtimePrecision"].astype(str) in ("i8", "u8")]
+    assert len(fast) == sum(len(chain.steps()) for chain in chains)
 
 
 @pytest.mark.parametrize("network", INPUTS)
@@ -106,6 +125,31 @@ def test_scores_do_not_depend_on_that(monkeypatch):
     helped = load_quality().scores(rgb, shrink(rgb, 336))
     monkeypatch.setattr(engine, "adds_up_whole_numbers", lambda: False)
     assert load_quality().scores(rgb, shrink(rgb, 336)) == pytest.approx(helped, abs=2e-3)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="speaks of Intel's and AMD's")
+def test_an_older_processor_is_found_out_and_gives_the_same_scores():
+    """oneDNN, which OpenVINO computes with, can be told to take no instructions newer than AVX2, where sums are cut off."""
+    script = (
+        "import json, numpy as np\n"
+        "from skimage import data\n"
+        "from zcurate.curation.profile import engine\n"
+        "from zcurate.curation.profile.quality.model import load_quality\n"
+        "from zcurate.curation.profile.shrink import shrink\n"
+        "rgb = np.ascontiguousarray(data.coffee())\n"
+        "print(json.dumps([engine.adds_up_whole_numbers(), load_quality().scores(rgb, shrink(rgb, 336))]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    whole_numbers, scores = json.loads(done.stdout)
+    assert not whole_numbers
+    rgb = np.ascontiguousarray(data.coffee())
+    assert scores == pytest.approx(load_quality().scores(rgb, shrink(rgb, 336)), abs=2e-3)
 
 
 def test_operators_that_add_up_in_sixteen_bits_are_found_out(monkeypatch):

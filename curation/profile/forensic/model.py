@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -64,16 +64,25 @@ class Forensic:
     """The classifier; make one with `load_forensic`.
 
     Attributes:
-        network: see `inference.evidence_engine`.
+        arrays: the network's weights, see `inference.expected_shapes`.
         calibration: evidence to probability.
         identity: 16 hex digits of SHA-256 over the weight file, calibration included.
         facts: JSON-able notes of the training run.
     """
 
-    network: Engine = field(repr=False)
+    arrays: Mapping[str, np.ndarray] = field(repr=False)
     calibration: Calibration
     identity: str
     facts: dict[str, object] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> tuple[type[Forensic], tuple[object, ...]]:
+        # what is compiled cannot be copied
+        return Forensic, (self.arrays, self.calibration, self.identity, self.facts)
+
+    @cached_property
+    def network(self) -> Engine:
+        """What gives the evidence of crops."""
+        return evidence_engine(self.arrays)
 
     def probability(self, rgb: np.ndarray) -> float:
         """How likely the pixels came out of a generator's decoder.
@@ -147,7 +156,7 @@ def load_forensic(weights: Path = BUNDLED_WEIGHTS) -> Forensic:
     except (SafetensorError, ValueError, KeyError, TypeError) as e:
         raise ForensicWeightsError(f"{weights}: not a forensic weight file ({e})") from e
     identity = hashlib.sha256(data).hexdigest()[:16]
-    return Forensic(evidence_engine(arrays), calibration, identity, about.get("facts", {}))
+    return Forensic(arrays, calibration, identity, about.get("facts", {}))
 
 
 def write_weights(

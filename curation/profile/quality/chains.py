@@ -12,7 +12,7 @@ MEASURED = 64
 
 
 class Block(nn.Sequential):
-    """Convolution, batch normalization, ReLU; for inference made one by `inference.fold`."""
+    """Convolution, batch normalization, ReLU; for inference made one by `parameters.Parameters.block`."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, size: int = 3, padding: int | None = None):
         padding = size // 2 if padding is None else padding
@@ -54,7 +54,7 @@ class Bounds(nn.Module):
 
 
 class Chain(nn.Sequential):
-    """Blocks of which one feeds the next, the last perhaps a convolution alone; for inference `whole_numbers.WholeNumbers`.
+    """Blocks of which one feeds the next, the last perhaps a convolution alone; for inference `whole_numbers.chain`.
 
     Args:
         blocks: one or more.

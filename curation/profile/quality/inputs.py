@@ -1,6 +1,6 @@
 """From pixels to the arrays the network takes: the part of it that has no weights.
 
-Compiled here rather than in torch, where pooling one channel is slower than all convolutions together.
+Compiled here, since pooling one channel by a library of networks is slower than all convolutions together.
 """
 
 from __future__ import annotations

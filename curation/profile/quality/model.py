@@ -23,6 +23,7 @@ from .inputs import mark_cells, tile_input
 from .parameters import Parameters
 from .scores import EXPOSURE_SCORES, SCORES, TILE_SCORES
 from .watermark_score import watermark_logits
+from .weight_shapes import expected_shapes
 
 #: The bundled weights.
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
@@ -103,7 +104,7 @@ class QualityModel:
             views: one or more; from about 16 on nothing is gained.
 
         Returns:
-            for each, name -> score, for the names in `network.SCORES`. See `synthesis` for the strength that a
+            for each, name -> score, for the names in `scores.SCORES`. See `synthesis` for the strength that a
             score stands for, e.g. blur 0.5 is a point spread of 2 px, noise 0.5 is 15 levels.
         """
         planes = tile_input(np.concatenate([view.tiles for view in views]))
@@ -131,9 +132,24 @@ def load_quality(path: str | Path = WEIGHTS) -> QualityModel:
     """
     data = Path(path).read_bytes()
     try:
-        return QualityModel(load(data), hashlib.sha256(data).hexdigest())
-    except (SafetensorError, ConfigError, KeyError, TypeError, ValueError, RuntimeError) as e:
+        arrays = load(data)
+        _check(arrays)
+        return QualityModel(arrays, hashlib.sha256(data).hexdigest())
+    except (SafetensorError, ConfigError, KeyError, TypeError, ValueError) as e:
         raise ConfigError(f"{path} holds no weights of the quality model: {e}") from e
+
+
+def _check(arrays: Mapping[str, np.ndarray]) -> None:
+    expected, found = expected_shapes(), {name: array.shape for name, array in arrays.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            raise ConfigError(f"no {name}")
+        if name not in expected:
+            raise ConfigError(f"{name} belongs to something else")
+        if found[name] != expected[name]:
+            raise ConfigError(f"{name} has shape {found[name]}, not {expected[name]}")
+    if np.isnan(arrays["marks.sure"]):
+        raise ConfigError("marks.sure is no number")
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -48,7 +48,14 @@ class Parameters:
         return self["weight"], self["bias"]
 
     def block(self) -> tuple[np.ndarray, np.ndarray]:
-        """Weight and bias of a `chains.Block`: batch normalization is part of the convolution before it."""
+        """Weight and bias of a `chains.Block`: batch normalization is part of the convolution before it.
+
+        Raises:
+            ConfigError: as of `[]`, or a variance below 0.
+        """
         weight, norm = self.below(0)["weight"], self.below(1)
-        scale = norm["weight"] / np.sqrt(norm["running_var"] + np.float32(_EPSILON))
+        variance = norm["running_var"]
+        if (variance < 0).any():
+            raise ConfigError(f"{norm._prefix}running_var holds values below 0")
+        scale = norm["weight"] / np.sqrt(variance + np.float32(_EPSILON))
         return weight * scale[:, None, None, None], norm["bias"] - norm["running_mean"] * scale
