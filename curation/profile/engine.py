@@ -14,7 +14,7 @@ import numpy as np
 
 from .openvino_runtime import InferRequest, Model, Node, PartialShape, op, ov
 
-#: Inputs that go through a network of convolutions together: with more, what is between them no longer fits into the cache.
+#: Inputs that go through a network of convolutions together: few, so that what is between two layers fits into the cache.
 TOGETHER = 4
 
 #: Values between two convolutions of whole numbers are 0 .. 255, or -128 .. 127 where some are negative.
@@ -49,7 +49,7 @@ class Engine:
         shapes = tuple(array.shape for array in arrays)
         with self._lock:  # as a request keeps its input until it has its output
             request = self._ready.get(shapes)
-            if request is None:  # known sizes take less time than any size would
+            if request is None:  # for sizes that are known OpenVINO can plan ahead
                 model = self._model.clone()
                 model.reshape(dict(zip(model.inputs, map(PartialShape, shapes), strict=True)))
                 request = compiled(model, adds_up_whole_numbers()).create_infer_request()

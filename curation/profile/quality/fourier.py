@@ -1,4 +1,4 @@
-"""Fourier transforms of small planes by OpenCV, which needs no third more time than the fastest there are, in NumPy's layout.
+"""Fourier transforms of small planes by OpenCV, in NumPy's layout.
 
 Importing this imports numba.
 """

@@ -27,6 +27,7 @@ _MARK_STEPS = np.full(24, 1 / 64, np.float32)
 #: Channels of a cell of 2 x 2 pixels, see `inputs.tile_input`, and what 1 means in each.
 _TILE_STEPS = np.array(TILE_STEPS * 4, np.float32) / 64
 _TILE_CELLS = 32
+#: Cells of the map whose mean counts, as in `MarkNetwork`.
 _STRONGEST = 8
 #: Inputs that go through the smallest networks together, where every call takes longer than the work.
 _SMALL_TOGETHER = 16

@@ -1,4 +1,4 @@
-"""Names of the scores, and what two of them mean."""
+"""Names of the scores, and the scale of the one for cast."""
 
 from __future__ import annotations
 

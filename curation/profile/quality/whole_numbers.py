@@ -23,7 +23,7 @@ def levels(cells: Node, padding: int = 0) -> Node:
     """What a chain of `chains.Levels` is fed with, in steps: whole numbers [n, c, h, w] of uint8 [n, h, w, c], where 128 is zero.
 
     Args:
-        padding: zeros around, which here take less time than in the convolution.
+        padding: zeros around, in place of those of the first convolution.
     """
     if padding:
         wide = op.constant(np.array([0, padding, padding, 0]))
