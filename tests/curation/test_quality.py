@@ -11,7 +11,6 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -22,8 +21,6 @@ from skimage import data
 
 from zcurate.curation.errors import ConfigError
 from zcurate.curation.profile.quality import average, distortions, synthesis
-from zcurate.curation.profile.quality.color_network import ColorNetwork
-from zcurate.curation.profile.quality.color_synthesis import Pages, color_sample
 from zcurate.curation.profile.quality.crops import (
     NATIVE_TILES,
     OVERVIEW_PX,
@@ -34,13 +31,8 @@ from zcurate.curation.profile.quality.crops import (
     overview,
     ranked_places,
 )
-from zcurate.curation.profile.quality.histograms import (
-    BINS,
-    BINS_PER_UNIT,
-    CHROMA_CHANNELS,
-    coarse,
-    color_histograms,
-)
+from zcurate.curation.profile.quality.exposure_synthesis import exposure_sample
+from zcurate.curation.profile.quality.histograms import LIGHT_BINS, coarse, light_histogram
 from zcurate.curation.profile.quality.inputs import mark_cells
 from zcurate.curation.profile.quality.marks_synthesis import Bank, scene
 from zcurate.curation.profile.quality.model import SCORES, WEIGHTS, load_quality
@@ -241,11 +233,10 @@ def test_samples_have_the_shapes_of_the_networks(seed):
     tiles = tile_sample([base], FONTS, rng)
     assert tiles.pixels.shape == (TILES, TILE_PX, TILE_PX, 3)
     assert tiles.pixels.dtype == np.uint8
-    color = color_sample([base], FONTS, Pages(0.3, 0.5), rng)
-    assert color.chroma.shape == (CHROMA_CHANNELS, BINS, BINS)
-    assert color.target.shape == (3,)
-    assert ((color.white >= 0) & (color.white < BINS)).all()
-    for sample in (tiles, color):
+    light = exposure_sample([base], FONTS, rng)
+    assert light.light.shape == (LIGHT_BINS,)
+    assert light.target.shape == (2,)
+    for sample in (tiles, light):
         assert ((sample.target >= 0) & (sample.target <= 1)).all()
         assert set(np.unique(sample.weight)) <= {0.0, 1.0}
 
@@ -312,38 +303,11 @@ def test_cells_hold_every_pixel_of_luma_and_every_other_of_color():
         assert cells[y // 2, x // 2, 20 + at] == red[y, x]
 
 
-@pytest.mark.parametrize(("row", "column"), [(3, 0), (0, -4), (-5, 6)])
-def test_channel_gains_move_the_histogram(row, column):
-    """As far as 8 bits go: most of the mass is found a bin or less from where it should be."""
-    rng = np.random.default_rng(2)
-    patches = np.repeat(np.repeat(rng.uniform(60, 110, (20, 20, 3)), 4, axis=0), 4, axis=1)
-    gains = np.exp(np.array([-row, 0, -column]) / BINS_PER_UNIT)
-    before = color_histograms(np.rint(patches).astype(np.uint8))[0]
-    after = color_histograms(np.clip(np.rint(patches * gains), 0, 255).astype(np.uint8))[0]
-    before, after = ((x[:3] ** 2).sum(axis=0) for x in (before, after))  # gains may change the group of luma
-    moved = np.roll(before, (row, column), axis=(0, 1))
-    smooth = [cv2.blur(x, (3, 3), borderType=cv2.BORDER_CONSTANT) for x in (moved, after)]
-    assert np.minimum(*smooth).sum() > 0.85 * smooth[0].sum()
-    assert np.minimum(before, after).sum() < 0.5 * before.sum()
-
-
-def test_a_belief_moves_with_the_histogram():
-    """What is learned of one cast holds for every other: correlation commutes with translation."""
-    torch.manual_seed(0)
-    network = ColorNetwork()
-    with torch.no_grad():
-        network.prior.zero_()
-    chroma = torch.rand(1, CHROMA_CHANNELS, BINS, BINS)
-    there = network.belief(chroma)[0].reshape(BINS, BINS)
-    moved = network.belief(chroma.roll((5, -9), (2, 3)))[0].reshape(BINS, BINS)
-    torch.testing.assert_close(moved, there.roll((5, -9), (0, 1)), atol=1e-4, rtol=1e-4)
-
-
 def test_light_counts_clipped_and_colorless_pixels():
     rgb = np.zeros((320, 320, 3), np.uint8)
     rgb[:160] = 255
     rgb[160:240] = (200, 30, 30)
-    bright, white, black, grey = color_histograms(coarse(rgb))[1][64:68] ** 2
+    bright, white, black, grey = light_histogram(coarse(rgb))[64:68] ** 2
     np.testing.assert_allclose((bright, white, black, grey), (0.5, 0.5, 0.25, 0.75), atol=1e-6)
 
 
@@ -352,7 +316,7 @@ def test_light_counts_pixels_that_differ_from_no_neighbor_above_and_before_them(
     rgb[40:, ::2] = 100  # stripes
     rgb[40:, 1::2] = 102
     rgb[20, 30] = 200  # and the two after and below it
-    flat = color_histograms(rgb)[1][68:] ** 2 * 80**2
+    flat = light_histogram(rgb)[68:] ** 2 * 80**2
     np.testing.assert_allclose(flat, [0] * 7 + [39 * 79 - 3], atol=0.1)
 
 
@@ -372,7 +336,7 @@ def test_bundled_weights_are_small_and_only_tensors():
     with safe_open(str(WEIGHTS), "np") as f:
         total = sum(f.get_tensor(k).size for k in f.keys())  # noqa: SIM118
         training = json.loads(f.metadata()["training"])
-    assert all(training[part]["photos"] > 100 for part in ("tiles", "blur", "marks", "color", "exposure"))
+    assert all(training[part]["photos"] > 100 for part in ("tiles", "blur", "marks", "cast", "exposure"))
     assert 100_000 < total < 1_000_000
 
 

@@ -18,14 +18,11 @@ from zcurate.curation.errors import ConfigError
 from zcurate.curation.profile.engine import Engine
 from zcurate.curation.profile.quality.blur_network import BlurNetwork
 from zcurate.curation.profile.quality.blur_traces import EDGE_WINDOWS, SPECTRA
-from zcurate.curation.profile.quality.color_inference import ColorInference
-from zcurate.curation.profile.quality.color_network import ColorNetwork
-from zcurate.curation.profile.quality.crops import overview
 from zcurate.curation.profile.quality.edge_kernels import DIRECTIONS
 from zcurate.curation.profile.quality.edges import EDGE_VALUES
 from zcurate.curation.profile.quality.exposure_network import ExposureNetwork
 from zcurate.curation.profile.quality.glimpses import GLIMPSE_PX
-from zcurate.curation.profile.quality.histograms import LIGHT_BINS, coarse, color_histograms
+from zcurate.curation.profile.quality.histograms import LIGHT_BINS
 from zcurate.curation.profile.quality.inference import (
     blur_engine,
     exposure_engine,
@@ -121,23 +118,6 @@ def test_what_the_tile_network_has_seen_is_given_on():
     )
 
 
-@pytest.mark.parametrize("picture", ["coffee", "chelsea", "black", "white", "noise"])
-def test_compiled_color_gives_the_scores_of_the_network(picture):
-    flat = {"black": np.zeros((320, 320, 3), np.uint8), "white": np.full((320, 320, 3), 255, np.uint8)}
-    flat["noise"] = np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8)
-    rgb = flat[picture] if picture in flat else np.ascontiguousarray(getattr(data, picture)())
-    seen = [color_histograms(coarse(overview(view))) for view in (rgb, rgb[:100], 255 - rgb)]
-    histograms = [np.stack(kind) for kind in zip(*seen, strict=True)]
-    torch.manual_seed(1)
-    bundled = ColorNetwork()
-    state = {k[6:]: torch.from_numpy(v) for k, v in load_file(WEIGHTS).items() if k.startswith("color.")}
-    bundled.load_state_dict(state)
-    for network in (ColorNetwork().eval(), bundled.eval()):
-        with torch.inference_mode():
-            expected = network(*(torch.from_numpy(x) for x in histograms)).numpy()
-        np.testing.assert_allclose(ColorInference(parameters(network))(*histograms), expected, atol=1e-3)
-
-
 def test_a_model_that_was_used_can_be_copied():
     rgb = np.ascontiguousarray(data.coffee())
     model = load_quality()
@@ -169,7 +149,12 @@ def _with(name, change):
             _with("exposure.2.weight", lambda w: w[:, :5]),
             r"exposure.2.weight has shape \(32, 5\), not \(32, 64\)",
         ),
-        (_with("color.bias", lambda w: w[:1]), r"color.bias has shape \(1, 1, 1\), not"),
+        (_with("cast.value", lambda w: w[:1]), r"cast.value has shape \(1, 47\), not"),
+        (_with("cast.value", lambda w: w * np.inf), "cast.value holds values that are not finite"),
+        (_with("cast.children", lambda w: 0 * w), "the trees of cast lead nowhere"),  # round and round
+        (_with("cast.children", lambda w: w + np.uint8(200)), "the trees of cast lead nowhere"),
+        (_with("cast.feature", lambda w: w + np.int16(1000)), "the trees of cast lead nowhere"),
+        (_with("cast.feature", lambda w: w - np.int16(2)), "the trees of cast lead nowhere"),
         (_with("blur.whole.first.weight", lambda w: w.ravel()), "blur.whole.first.weight has shape"),
         (lambda state: {"weight": np.zeros(3, np.float32)}, "no blur"),
     ],
@@ -183,9 +168,9 @@ def test_weights_of_something_else_are_refused_by_name(tmp_path, change, said):
 
 def test_the_shapes_of_weights_are_those_of_the_networks():
     found = {}
-    for part, network in {**PARTS, "color": ColorNetwork}.items():
+    for part, network in PARTS.items():
         found |= {f"{part}.{name}": tuple(values.shape) for name, values in network().state_dict().items()}
-    assert found == expected_shapes()
+    assert found == {k: v for k, v in expected_shapes().items() if not k.startswith("cast.")}
 
 
 def test_threads_do_not_get_each_others_scores():

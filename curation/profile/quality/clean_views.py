@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from . import distortions as d
-from .color_synthesis import low_sun
+from .looks import low_sun
 from .marks_synthesis import framed
 
 

@@ -9,7 +9,7 @@ from .scores import EXPOSURE_SCORES
 
 
 class ExposureNetwork(nn.Sequential):
-    """Logits [n, 2] of `EXPOSURE_SCORES`, of what `histograms.color_histograms` counts of light: float32 [n, LIGHT_BINS].
+    """Logits [n, 2] of `EXPOSURE_SCORES`, of what `histograms.light_histogram` counts: float32 [n, LIGHT_BINS].
 
     Drawings on white or colored paper are clipped as overexposed photographs are; what tells them apart is how much of
     the rest has no edge at all.

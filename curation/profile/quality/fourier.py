@@ -19,16 +19,6 @@ def forward(planes: np.ndarray) -> np.ndarray:
     return out
 
 
-def backward(spectra: np.ndarray) -> np.ndarray:
-    """As `numpy.fft.irfft2`, the inverse of `forward`."""
-    count, side = spectra.shape[:2]
-    out, packed = np.empty((count, side, side), np.float32), np.empty((side, side), np.float32)
-    for spectrum, plane in zip(spectra, out, strict=True):
-        pack(spectrum, packed)
-        cv2.dft(packed, plane, cv2.DFT_INVERSE | cv2.DFT_SCALE)
-    return out
-
-
 @njit(cache=True, nogil=True)
 def unpack(packed: np.ndarray, out: np.ndarray) -> None:
     """From the order in which OpenCV keeps half a spectrum, as many numbers as there are pixels: real and imaginary parts are
@@ -48,17 +38,3 @@ def unpack(packed: np.ndarray, out: np.ndarray) -> None:
         for y in range(1, half):
             real, imaginary = packed[2 * y - 1, column], packed[2 * y, column]
             out[y, x], out[side - y, x] = complex(real, imaginary), complex(real, -imaginary)
-
-
-@njit(cache=True, nogil=True)
-def pack(spectrum: np.ndarray, out: np.ndarray) -> None:
-    """The other way round than `unpack`: float32 [s, s] filled from complex64 [s, s / 2 + 1]."""
-    side = len(out)
-    half = side // 2
-    for y in range(side):
-        for x in range(1, half):
-            out[y, 2 * x - 1], out[y, 2 * x] = spectrum[y, x].real, spectrum[y, x].imag
-    for column, x in ((0, 0), (side - 1, half)):
-        out[0, column], out[side - 1, column] = spectrum[0, x].real, spectrum[half, x].real
-        for y in range(1, half):
-            out[2 * y - 1, column], out[2 * y, column] = spectrum[y, x].real, spectrum[y, x].imag

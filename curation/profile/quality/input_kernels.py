@@ -10,13 +10,7 @@ _ZERO, _LOWEST, _HIGHEST = (np.float32(x) for x in (128.5, 0, 255))
 #: Levels per step of what is told of a tile: luma, blue and red difference, and high frequencies enlarged `_ENLARGED` times.
 TILE_STEPS = (1.5, 0.75, 0.75, 1.5)
 _ENLARGED = 8
-#: Bounds of luma between dark, middle and bright pixels.
-DARK_LUMA, BRIGHT_LUMA = 70, 150
-#: A channel beyond these is clipped, or too dark to have a color.
-LOWEST, HIGHEST = 4, 248
-#: Weakest edge counted: sum of differences of a channel in two directions, largest channel.
-EDGE = 10
-#: The strongest that is no edge at all: as drawn grounds have it, and skies.
+#: Strongest difference that is no edge at all, as drawn grounds have it, and skies: sum of two directions, largest channel.
 FLAT = 1
 #: ITU-R BT.601 luma and scaled color differences.
 _YCC = np.array(
@@ -139,24 +133,13 @@ def gather(luma: np.ndarray, color: np.ndarray, out: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def look_up(places: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
-    """out[k] = values[places[k]]: int32 [n], float32 [m], float32 [n]. Without the test of each place that NumPy makes."""
-    for k in range(len(out)):
-        out[k] = values[places[k]]
-
-
-@njit(cache=True, nogil=True)
-def count_colors(rgb: np.ndarray, logs: np.ndarray, chroma: np.ndarray, light: np.ndarray) -> None:
-    """Counts of pixels by log chroma and by light, see `histograms`.
+def count_light(rgb: np.ndarray, light: np.ndarray) -> None:
+    """Counts of pixels by light, see `histograms`.
 
     Args:
         rgb: uint8 [h, w, 3].
-        logs: float32 [256], of each level, in bins.
-        chroma: int32 [CHROMA_CHANNELS, BINS, BINS], added to.
         light: int32 [LIGHT_BINS], added to.
     """
-    last = np.float32(chroma.shape[1] - 1)
-    middle = np.float32(chroma.shape[1] // 2) + np.float32(0.5)
     for y in range(rgb.shape[0]):
         for x in range(rgb.shape[1]):
             r, g, b = np.int32(rgb[y, x, 0]), np.int32(rgb[y, x, 1]), np.int32(rgb[y, x, 2])
@@ -169,20 +152,8 @@ def count_colors(rgb: np.ndarray, logs: np.ndarray, chroma: np.ndarray, light: n
             light[65] += low >= 250
             light[66] += high <= 5
             light[67] += high - low <= 4
-            across = x > 0 and y > 0
-            if across:
-                red = min(255, abs(r - rgb[y - 1, x, 0]) + abs(r - rgb[y, x - 1, 0]))
-                green = min(255, abs(g - rgb[y - 1, x, 1]) + abs(g - rgb[y, x - 1, 1]))
-                blue = min(255, abs(b - rgb[y - 1, x, 2]) + abs(b - rgb[y, x - 1, 2]))
-                strongest = max(red, green, blue)
-                light[68 + (luma >> 5)] += strongest <= FLAT
-            if low < LOWEST or high > HIGHEST:
-                continue
-            group = (luma >= DARK_LUMA) + (luma >= BRIGHT_LUMA)
-            row = min(max(logs[g] - logs[r] + middle, np.float32(0)), last)
-            column = min(max(logs[g] - logs[b] + middle, np.float32(0)), last)
-            chroma[group, int(row), int(column)] += 1
-            if across and strongest >= EDGE:
-                row = min(max(logs[green] - logs[red] + middle, np.float32(0)), last)
-                column = min(max(logs[green] - logs[blue] + middle, np.float32(0)), last)
-                chroma[3, int(row), int(column)] += 1
+            if x > 0 and y > 0:
+                red = abs(r - rgb[y - 1, x, 0]) + abs(r - rgb[y, x - 1, 0])
+                green = abs(g - rgb[y - 1, x, 1]) + abs(g - rgb[y, x - 1, 1])
+                blue = abs(b - rgb[y - 1, x, 2]) + abs(b - rgb[y, x - 1, 2])
+                light[68 + (luma >> 5)] += max(red, green, blue) <= FLAT

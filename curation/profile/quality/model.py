@@ -14,14 +14,16 @@ from safetensors.numpy import load
 from ...errors import ConfigError
 from .blur_traces import blur_traces
 from .blur_windows import BlurWindows, blur_windows
-from .color_inference import ColorInference
+from .cast_score import cast_logits
+from .color_evidence import EVIDENCE, color_evidence
 from .crops import TILES, large_enough, native_tiles, overview, ranked_places
 from .glimpses import fine_copy
-from .histograms import coarse, color_histograms
+from .histograms import coarse, light_histogram
 from .inference import blur_engine, exposure_engine, mark_engine, tile_engine
 from .inputs import mark_cells, tile_input
 from .parameters import Parameters
 from .scores import EXPOSURE_SCORES, SCORES, TILE_SCORES
+from .trees import Trees
 from .watermark_score import watermark_logits
 from .weight_shapes import expected_shapes
 
@@ -64,10 +66,8 @@ class QualityModel:
         weights = Parameters(arrays)
         self._tiles, self._blur = tile_engine(weights.below("tiles")), blur_engine(weights.below("blur"))
         self._marks, self._sure = mark_engine(weights.below("marks")), float(arrays["marks.sure"])
-        self._color, self._exposure = (
-            ColorInference(weights.below("color")),
-            exposure_engine(weights.below("exposure")),
-        )
+        self._cast, self._shift = Trees(weights.below("cast"), EVIDENCE), float(weights["cast.shift"])
+        self._exposure = exposure_engine(weights.below("exposure"))
         self._arrays, self.identity = arrays, identity
 
     def __reduce__(self) -> tuple[type[QualityModel], tuple[Mapping[str, np.ndarray], str]]:
@@ -114,9 +114,10 @@ class QualityModel:
         (blur,) = self._blur(shares, spectra, octaves[:, None], seen)
         cells = np.stack([mark_cells(view.whole) for view in views])
         marks = watermark_logits(self._marks, self._sure, cells, [view.fine for view in views])
-        histograms = (color_histograms(coarse(view.whole)) for view in views)
-        chroma, light = map(np.stack, zip(*histograms, strict=True))
-        cast = self._color(chroma, light)
+        small = [coarse(view.whole) for view in views]
+        light = np.stack([light_histogram(rgb) for rgb in small])
+        seen_of_color = [color_evidence(v.whole, *of) for v, *of in zip(views, small, light, strict=True)]
+        cast = cast_logits(self._cast, self._shift, np.stack(seen_of_color))
         (exposure,) = self._exposure(light)
         logits = np.concatenate([np.stack([blur, marks, cast], axis=1), tiles[:, 1:], exposure], axis=1)
         names = "blur", "watermark", "cast", *TILE_SCORES[1:], *EXPOSURE_SCORES

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import distortions as d
 from .clean_pictures import Clean
-from .scores import ABOUT_CAST, TILE_SCORES
+from .scores import TILE_SCORES
 
 _SUBSAMPLINGS = ("420", "420", "422", "444")
 
@@ -43,13 +43,17 @@ def upscaled_score(factor: float) -> float:
     return 1.0 - 1.0 / factor
 
 
+#: Imbalance of the channels at which `cast_score` is a half.
+_ABOUT_CAST = 0.24
+
+
 def cast_score(imbalance: float) -> float:
     """Of the imbalance of the channels: the log of the largest ratio of two channels of what was neutral grey.
 
     It does not depend on what the picture shows, as a mean shift of its colors would. 0.24, where the score is a half,
     is a factor of 1.27, and moves mid grey by about 12 in CIELAB a*b*.
     """
-    return imbalance / (imbalance + ABOUT_CAST)
+    return imbalance / (imbalance + _ABOUT_CAST)
 
 
 def exposure_score(stops: float) -> float:

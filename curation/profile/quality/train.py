@@ -4,7 +4,7 @@
 
 A few hundred sharp, correctly exposed photographs without watermarks will do; each is seen thousands of
 times, framed and distorted anew. Others, named by --validation, say how many clean pictures would be flagged, and
-the biases are moved accordingly. What gave the bundled weights is in MODEL_CARD.md.
+the biases are moved accordingly. Cast is trained by scikit-learn (the extra `demo` has it). What gave the bundled weights is in MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -30,29 +30,19 @@ from .calibration import clean_logits, held_out_logits, lower
 from .clean_pictures import clean_copy
 from .network import TileNetwork
 from .train_blur import train_blur
-from .train_color import train_color
 from .train_exposure import train_exposure
 from .train_marks import calibrate_marks, train_marks
 from .train_tiles import train_tiles
 from .watermarks import find_fonts
 
 #: Photographs are kept in memory at most this large; more is not needed to cut windows from.
-_BASE_SIDE_PX = {"tiles": 1000, "blur": 1800, "marks": 900, "color": 480, "exposure": 480}
+_BASE_SIDE_PX = {"tiles": 1000, "blur": 1800, "marks": 900, "cast": 512, "exposure": 480}
 #: The same of those that calibrate.
-_CALIBRATED_SIDE_PX = {"marks": 900, "color": 480, "exposure": 480}
-#: Learning rates: of `descent.Descent`, of Adam for color, of AdamW for exposure.
-_RATES = {"tiles": 0.025, "blur": 0.0125, "marks": 0.025, "color": 5e-3, "exposure": 3e-3}
+_CALIBRATED_SIDE_PX = {"marks": 900, "cast": 512, "exposure": 480}
+#: Learning rates: of `descent.Descent`, of boosting for cast, of AdamW for exposure.
+_RATES = {"tiles": 0.025, "blur": 0.0125, "marks": 0.025, "cast": 0.06, "exposure": 3e-3}
 #: Share of clean photographs that may score over 0.5, for each score but those of tiles: nine scores together may flag 5 %.
 _FLAGGED = 0.0055
-#: Of networks that see histograms: how they are trained, what they say, and their last layer.
-_OF_HISTOGRAMS = {
-    "color": (
-        train_color,
-        lambda network, chroma, light: network(chroma, light)[:, None],
-        lambda network: network.out,
-    ),
-    "exposure": (train_exposure, lambda network, chroma, light: network(light), lambda network: network[-1]),
-}
 
 
 def load_photos(folder: str | Path, short_side_px: int) -> list[np.ndarray]:
@@ -81,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--validation", help="folder of other clean photographs; default: no calibration")
     parser.add_argument("--out", required=True, help="safetensors file to write")
     parser.add_argument("--folds", type=int, default=5,
-                        help="networks trained for the calibration of color and exposure alone, each without a part of the photos")  # fmt: skip
+                        help="models trained for the calibration of cast and exposure alone, each without a part of the photos")  # fmt: skip
     parser.add_argument("--part", choices=["all", *_RATES], default="all",
                         help="train one part and keep the others as they are in --out; blur needs tiles")  # fmt: skip
     parser.add_argument("--start", help="weights to go on from (tiles, marks); default: from scratch")
@@ -115,9 +105,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         others = load_photos(args.validation, _CALIBRATED_SIDE_PX[part]) if calibrated else []
         if calibrated and not others:
             parser.error(f"no usable pictures below {args.validation}")
-        network, about = _trained(part, photos, others, fonts, state, _part(start, part) or None, args)
+        weights, about = _trained(part, photos, others, fonts, state, _part(start, part) or None, args)
         state = {k: v for k, v in state.items() if not k.startswith(part + ".")}
-        state |= {f"{part}.{k}": v.contiguous() for k, v in network.state_dict().items()}
+        state |= {f"{part}.{k}": v.contiguous() for k, v in weights.items()}
         training[part] = about
     save_file(state, args.out, metadata={"training": json.dumps(training)})
     Path(args.out + ".part").unlink(missing_ok=True)
@@ -131,8 +121,8 @@ def _trained(
     state: Mapping[str, torch.Tensor],
     start: Mapping[str, torch.Tensor] | None,
     args: argparse.Namespace,
-) -> tuple[nn.Module, dict[str, Any]]:
-    """One trained and calibrated network, and what to note of its training.
+) -> tuple[Mapping[str, torch.Tensor], dict[str, Any]]:
+    """Weights of one part, trained and calibrated, and what to note of its training.
 
     Args:
         others: clean photographs to calibrate by; without any, it is not calibrated.
@@ -144,27 +134,32 @@ def _trained(
     limited = start, rate, 60 * args.minutes, functools.partial(_keep, Path(args.out + ".part"), part)
     about = dict(zip(("photos", "steps", "batch", "seed", "rate"), (len(photos), *how, rate), strict=True))
     if part == "tiles":
-        return train_tiles(photos, fonts, *how, *limited), about
+        return train_tiles(photos, fonts, *how, *limited).state_dict(), about
     if part == "blur":
         tiles = TileNetwork()
         tiles.load_state_dict(_part(state, "tiles"))
-        return train_blur(photos, fonts, tiles, *how, rate), about
+        return train_blur(photos, fonts, tiles, *how, rate).state_dict(), about
     if part == "marks":
         marks = train_marks(photos, fonts, *how, *limited)
         if others:
             about["shift"] = calibrate_marks(marks, others, args.seed, _FLAGGED)
-        return marks, about
-    learn, judge, out = _OF_HISTOGRAMS[part]
-    network = learn(photos, fonts, *how, rate)
+        return marks.state_dict(), about
+    about |= {"folds": args.folds} if others else {}
+    if part == "cast":
+        from .train_cast import train_cast  # takes scikit-learn, which nothing else here does
+
+        weights, about["shift"] = train_cast(photos, fonts, *how, rate, args.folds, others, _FLAGGED)
+        return weights, about
+    network = train_exposure(photos, fonts, *how, rate)
     if others:
-        logits = clean_logits(network, judge, others, args.seed)
+        logits = clean_logits(network, others, args.seed)
         if args.folds:
             held_out = held_out_logits(
-                lambda some: learn(some, fonts, *how, rate), judge, photos, args.folds, args.seed
+                lambda some: train_exposure(some, fonts, *how, rate), photos, args.folds, args.seed
             )
             logits = torch.cat([logits, held_out])
-        about |= {"folds": args.folds, "shift": lower(out(network).bias, logits, _FLAGGED)}
-    return network, about
+        about["shift"] = lower(network[-1].bias, logits, _FLAGGED)
+    return network.state_dict(), about
 
 
 def _part(state: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
@@ -179,11 +174,13 @@ def _keep(path: Path, part: str, step: int, network: nn.Module) -> None:
 
 
 def _written(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """The weights and the history of training of a file written before; empty without one."""
+    """The weights and the history of training of a file written before, of the parts there are; empty without one."""
     if not path.exists():
         return {}, {}
     with safe_open(str(path), "pt") as f:
-        return {k: f.get_tensor(k) for k in f.keys()}, json.loads(f.metadata()["training"])  # noqa: SIM118
+        kept = [k for k in f.keys() if k.split(".")[0] in _RATES]  # noqa: SIM118
+        training = json.loads(f.metadata()["training"])
+        return {k: f.get_tensor(k) for k in kept}, {k: v for k, v in training.items() if k in _RATES}
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .color_synthesis import Pages, color_samples
 from .exposure_network import ExposureNetwork
+from .exposure_synthesis import exposure_samples
 
 #: Samples are made once and seen several times.
 _MOST_SAMPLES = 60_000
-#: Pages and diagrams among them.
-_PAGES = Pages(share=0.2, painted=0.4)
 
 
 def train_exposure(
@@ -24,15 +22,14 @@ def train_exposure(
     """AdamW, cosine rate from `rate`; `2 * batch` samples a step, as each is a few numbers."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    names, count = ("light", "target", "weight"), min(_MOST_SAMPLES, steps * batch)
-    data = color_samples(names, photos, fonts, _PAGES, count, rng)
+    data = exposure_samples(photos, fonts, min(_MOST_SAMPLES, steps * batch), rng)
     network = ExposureNetwork()
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * max(0.003, 0.5 * (1 + math.cos(math.pi * step / steps)))
         chosen = torch.from_numpy(rng.integers(0, len(data["light"]), 2 * batch))
-        target, weight = data["target"][chosen, 1:], data["weight"][chosen, 1:]
+        target, weight = data["target"][chosen], data["weight"][chosen]
         logits = network(data["light"][chosen])
         error = ((torch.sigmoid(logits) - target).abs() * weight).sum(0) / weight.sum(0).clamp(min=1)
         loss = F.binary_cross_entropy_with_logits(logits, target, weight) + 2 * error.mean()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from .edges import EDGE_VALUES
-from .histograms import BINS, CHROMA_CHANNELS, LIGHT_BINS
+from .histograms import LIGHT_BINS
 from .scores import EXPOSURE_SCORES, TILE_SCORES
 from .spectra import SPECTRUM_VALUES
+from .trees import NODES, TREES
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def expected_shapes() -> Shapes:
-    """Of all five networks, as `train` writes them."""
+    """Of all networks and the trees, as `train` writes them."""
     parts = {
         "tiles": _tiles(),
         "blur": _blur(),
         "marks": _marks(),
-        "color": _color(),
+        "cast": _cast(),
         "exposure": _exposure(),
     }
     return {f"{part}.{name}": shape for part, shapes in parts.items() for name, shape in shapes.items()}
@@ -60,13 +61,9 @@ def _marks() -> Shapes:
     return shapes | _linear("hidden", 2 * 96 + 3, 48) | _linear("out", 48, 1)
 
 
-def _color() -> Shapes:
-    maps, about = 6, 12 + 5 * CHROMA_CHANNELS + 3
-    shapes: Shapes = {"first": (maps, CHROMA_CHANNELS, BINS, BINS), "bias": (maps, 1, 1)}
-    shapes |= {"second": (maps + CHROMA_CHANNELS, BINS, BINS), "prior": (BINS, BINS)}
-    return (
-        shapes | _linear("light", LIGHT_BINS, 32) | _linear("hidden", about + 32, 64) | _linear("out", 64, 1)
-    )
+def _cast() -> Shapes:
+    shapes: Shapes = {name: (TREES, NODES) for name in ("feature", "threshold", "value")}
+    return shapes | {"children": (TREES, NODES, 2), "base": (), "shift": ()}
 
 
 def _exposure() -> Shapes:

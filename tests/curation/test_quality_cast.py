@@ -1,0 +1,142 @@
+"""Cast: what is asked of a picture's colors, and the trees that judge it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+from skimage import data
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from zcurate.curation.profile.quality import color_evidence as evidence
+from zcurate.curation.profile.quality import train_cast as training
+from zcurate.curation.profile.quality.cast_score import cast_logits
+from zcurate.curation.profile.quality.cast_synthesis import cast_sample, cast_samples, evidence_of
+from zcurate.curation.profile.quality.clean_views import clean_views
+from zcurate.curation.profile.quality.color_evidence import EVIDENCE
+from zcurate.curation.profile.quality.color_kernels import brightest, quantiles
+from zcurate.curation.profile.quality.parameters import Parameters
+from zcurate.curation.profile.quality.train_cast import train_cast
+from zcurate.curation.profile.quality.trees import NODES, TREES, Trees
+from zcurate.curation.profile.quality.weight_shapes import expected_shapes
+
+PHOTOS = [np.ascontiguousarray(x) for x in (data.coffee(), data.chelsea(), data.astronaut(), data.rocket())]
+LEVELS = len(evidence._SHARES)
+
+
+def tinted(rgb: np.ndarray, gains: tuple[float, float, float]) -> np.ndarray:
+    return np.clip(np.rint(rgb * np.array(gains)), 0, 255).astype(np.uint8)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 1 << 32))
+def test_quantiles_are_those_of_sorting(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 40, (3, rng.integers(1, 200)))
+    counts = np.stack([np.bincount(v, minlength=40) for v in values]).astype(np.int32)
+    counts[2] = 0
+    shares, found = np.array([1 / 1024, 0.25, 0.5, 31 / 32], np.float32), np.empty((3, 4), np.float32)
+    quantiles(counts, shares, found)
+    for row, sorted_ in zip(found[:2], np.sort(values[:2]), strict=True):
+        expected = sorted_[np.maximum(0, np.ceil(shares * np.float32(sorted_.size)).astype(int) - 1)]
+        np.testing.assert_array_equal(row, expected)
+    assert (found[2] == -1).all()
+
+
+def test_the_brightest_pixels_are_those_of_sorting():
+    rgb = np.random.default_rng(3).integers(0, 256, (20, 30, 3), np.uint8)
+    wanted, found = np.array([3, 60], np.int32), np.zeros((2, 2, 3))
+    brightest(rgb, wanted, found)
+    flat = rgb.reshape(-1, 3).astype(int)
+    for measure, means in zip((flat.min(axis=1), flat.sum(axis=1)), found, strict=True):
+        for count, mean in zip(wanted, means, strict=True):
+            lowest = np.sort(measure)[-count]
+            np.testing.assert_allclose(mean, flat[measure >= lowest].mean(axis=0))
+
+
+@pytest.mark.parametrize("gains", [(0.6, 0.9, 0.8), (0.9, 0.5, 0.95)])
+def test_gains_move_every_level_and_estimate_by_their_logs(gains):
+    """What was there may be anything: the difference is the cast."""
+    before, after = evidence_of(PHOTOS[0]), evidence_of(tinted(PHOTOS[0], gains))
+    logs = np.log(gains) - np.log(gains).mean()
+    levels = (after - before)[: 3 * LEVELS].reshape(LEVELS, 3)[5:]  # dark ones are few levels apart
+    np.testing.assert_allclose(levels, np.tile(logs, (len(levels), 1)), atol=0.04)
+    start = 5 * LEVELS + 5 * evidence._OF_WALLS
+    others = (after - before)[start : start + 3 * evidence._ESTIMATES].reshape(-1, 3)
+    np.testing.assert_allclose(others, np.tile(logs, (len(others), 1)), atol=0.06)
+
+
+def test_grey_lies_inside_the_colors_of_many_things_and_outside_those_of_one():
+    inside = -evidence.LIGHT_BINS - 3
+    rng = np.random.default_rng(0)
+    many = cv2.resize(
+        rng.integers(30, 256, (40, 40, 3), np.uint8), (400, 400), interpolation=cv2.INTER_NEAREST
+    )
+    assert (evidence_of(many)[inside : inside + 3] > 0).all()
+    blue = rng.integers((20, 60, 150), (60, 110, 255), (400, 400, 3)).astype(np.uint8)
+    assert (evidence_of(blue)[inside : inside + 3] < 0).all()
+
+
+@pytest.mark.parametrize("level", [0, 3, 255])
+def test_flat_pictures_give_finite_numbers(level):
+    found = evidence_of(np.full((90, 50, 3), level, np.uint8))
+    assert found.shape == (EVIDENCE,)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+
+
+def test_trees_give_what_scikit_learn_predicts():
+    rng = np.random.default_rng(1)
+    numbers = rng.normal(size=(3000, 9)).astype(np.float32)
+    target = np.sin(numbers[:, 0]) * numbers[:, 1] + (numbers[:, 2] > 0.3)
+    boosted = HistGradientBoostingRegressor(
+        max_iter=TREES, max_leaf_nodes=(NODES + 1) // 2, early_stopping=False
+    )
+    boosted.fit(numbers, target)
+    trees = Trees(Parameters(training._arrays(boosted)), 9)
+    np.testing.assert_allclose(trees(numbers), boosted.predict(numbers), atol=1e-4)
+
+
+def test_samples_repeat_and_say_which_photographs_they_show():
+    """However many processes make them."""
+    samples = cast_samples(PHOTOS, (), 405, seed=4)
+    for k in (0, 199, 200, 404):
+        numbers, target, photos = cast_sample(PHOTOS, (), np.random.default_rng([4, k]))
+        np.testing.assert_array_equal(samples.evidence[k], numbers)
+        assert samples.target[k] == np.float32(target)
+        assert samples.photos[k].tolist() == list(photos)
+    assert samples.evidence.shape == (405, EVIDENCE)
+    assert ((samples.target >= 0) & (samples.target <= 1)).all()
+    assert set(samples.photos[:, 0]) == {-1, 0, 1, 2, 3}
+
+
+def test_clean_photographs_are_judged_by_trees_that_were_not_shown_them(monkeypatch):
+    shown = []
+    fitted = training._fitted
+
+    def recorded(samples, rate, seed):
+        shown.append(set(samples.photos.flat))
+        return fitted(samples, rate, seed)
+
+    monkeypatch.setattr(training, "_fitted", recorded)
+    train_cast(PHOTOS, (), 200, 1, 1, rate=0.06, folds=2, others=PHOTOS[:1], flagged=0.05)
+    assert shown == [{-1, 0, 1, 2, 3}, {-1, 2, 3}, {-1, 0, 1}]
+
+
+def test_cast_is_learned_from_a_few_photographs():
+    """What is learned shows on another picture, and few clean ones are flagged."""
+    weights, shift = train_cast(
+        PHOTOS[:3], (), 1500, 1, 1, rate=0.06, folds=0, others=PHOTOS[3:], flagged=0.05
+    )
+    assert shift == pytest.approx(float(weights["shift"]))
+    assert {f"cast.{k}": tuple(v.shape) for k, v in weights.items()}.items() <= expected_shapes().items()
+    trees = Trees(Parameters({k: v.numpy() for k, v in weights.items()}), EVIDENCE)
+    strengths = np.linspace(0, 0.55, 12)
+    given = [tinted(PHOTOS[3], (1 + s, 1, 1 - s)) for s in strengths]
+    logits = cast_logits(trees, float(weights["shift"]), np.stack([evidence_of(x) for x in given]))
+    assert spearmanr(strengths, logits).statistic > 0.8
+    views = np.stack([evidence_of(view) for view in clean_views(PHOTOS[3:], 1)])
+    assert (cast_logits(trees, float(weights["shift"]), views) <= 0).all()
