@@ -14,11 +14,20 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from zcurate.curation.profile.quality import color_evidence as evidence
 from zcurate.curation.profile.quality import train_cast as training
 from zcurate.curation.profile.quality.cast_score import cast_logits
-from zcurate.curation.profile.quality.cast_synthesis import cast_sample, cast_samples, evidence_of
+from zcurate.curation.profile.quality.cast_synthesis import (
+    MOST_IMBALANCE,
+    _tint,
+    cast_sample,
+    cast_samples,
+    evidence_of,
+)
 from zcurate.curation.profile.quality.clean_views import clean_views
 from zcurate.curation.profile.quality.color_evidence import EVIDENCE
-from zcurate.curation.profile.quality.color_kernels import brightest, quantiles
+from zcurate.curation.profile.quality.color_kernels import brightest, count_levels, count_steps, quantiles
+from zcurate.curation.profile.quality.color_numbers import write_estimates
+from zcurate.curation.profile.quality.histograms import coarse
 from zcurate.curation.profile.quality.parameters import Parameters
+from zcurate.curation.profile.quality.synthesis import cast_score
 from zcurate.curation.profile.quality.train_cast import train_cast
 from zcurate.curation.profile.quality.trees import NODES, TREES, Trees
 from zcurate.curation.profile.quality.weight_shapes import expected_shapes
@@ -57,6 +66,35 @@ def test_the_brightest_pixels_are_those_of_sorting():
             np.testing.assert_allclose(mean, flat[measure >= lowest].mean(axis=0))
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1 << 32))
+def test_levels_and_steps_are_counted(seed):
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(0, 256, (4 * rng.integers(1, 9), rng.integers(1, 40), 3), np.uint8)
+    counts, levels, steps = (np.zeros((3, 256), np.int32) for _ in range(3))
+    count_levels(rgb, counts)
+    count_steps(rgb, levels, steps)
+    apart = np.abs(np.diff(rgb.astype(int), axis=0))
+    for c in range(3):
+        np.testing.assert_array_equal(counts[c], np.bincount(rgb[::2, ::2, c].ravel(), minlength=256))
+        np.testing.assert_array_equal(levels[c], np.bincount(rgb[..., c].ravel(), minlength=256))
+        np.testing.assert_array_equal(steps[c], np.bincount(apart[..., c].ravel(), minlength=256))
+
+
+def test_estimates_of_light_are_those_of_their_formulas():
+    small = coarse(np.ascontiguousarray(cv2.resize(PHOTOS[0], (320, 320))))
+    found = np.empty(5 * evidence._ESTIMATES, np.float32)
+    assert write_estimates(small, evidence._BRIGHTEST, found, 0) == len(found)
+    x = small / 255
+    edges = (np.diff(x, axis=0) ** 4).mean(axis=(0, 1)) ** (1 / 4)
+    sixth, mean = (x**6).mean(axis=(0, 1)) ** (1 / 6), x.mean(axis=(0, 1))
+    logs = np.log(np.stack([edges + 0.002, sixth + 0.001, mean + 0.004]))
+    colors, apart, brightness = np.split(found, [3 * evidence._ESTIMATES, 4 * evidence._ESTIMATES])
+    np.testing.assert_allclose(colors.reshape(-1, 3)[-3:], logs - logs.mean(axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(apart[-3:], np.ptp(logs, axis=1), atol=1e-5)
+    np.testing.assert_allclose(brightness[-3:], logs.mean(axis=1), atol=1e-5)
+
+
 @pytest.mark.parametrize("gains", [(0.6, 0.9, 0.8), (0.9, 0.5, 0.95)])
 def test_gains_move_every_level_and_estimate_by_their_logs(gains):
     """What was there may be anything: the difference is the cast."""
@@ -80,6 +118,15 @@ def test_grey_lies_inside_the_colors_of_many_things_and_outside_those_of_one():
     assert (evidence_of(blue)[inside : inside + 3] < 0).all()
 
 
+def test_grey_pictures_have_no_color_at_all():
+    """Whatever logs are rounded to: trees can ask for less than that."""
+    grey = np.repeat(PHOTOS[0].mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    found = evidence_of(grey)
+    assert (found[: 4 * LEVELS] == 0).all()
+    start = 5 * LEVELS + 5 * evidence._OF_WALLS
+    assert (found[start : start + 4 * evidence._ESTIMATES] == 0).all()
+
+
 @pytest.mark.parametrize("level", [0, 3, 255])
 def test_flat_pictures_give_finite_numbers(level):
     found = evidence_of(np.full((90, 50, 3), level, np.uint8))
@@ -100,6 +147,31 @@ def test_trees_give_what_scikit_learn_predicts():
     np.testing.assert_allclose(trees(numbers), boosted.predict(numbers), atol=1e-4)
 
 
+def test_the_imbalance_of_a_tint_is_that_of_grey_however_strong():
+    """And not of a grey that it drives to white, which would make the strongest casts the same as weaker ones."""
+    grey, seen = np.full((1, 1, 3), 60, np.uint8), []
+    for seed in range(300):
+        tint, imbalance = _tint(np.random.default_rng(seed))
+        levels = tint(grey).astype(np.float64)
+        if imbalance > 0.1 and levels.min() > 10 and levels.max() < 255:
+            seen.append((imbalance, np.ptp(np.log(levels + 1))))
+    imbalances, found = np.array(seen).T
+    assert imbalances.max() > MOST_IMBALANCE
+    ratios = found / imbalances
+    assert ((ratios > 0.85) & (ratios < 2.5)).all(), "what is added to all levels shows most in what is dark"
+    assert abs(np.median(ratios) - 1) < 0.05
+
+
+def test_predictions_are_ordered_to_the_faintest():
+    """Trees may predict less than nothing of a clean picture; ties would tell nothing apart."""
+    predicted = np.linspace(-0.3, 1.2, 200, dtype=np.float32)
+    logits = cast_logits(lambda numbers: predicted, 0.0, np.zeros((200, 1)))
+    assert (np.diff(logits) > 0).all()
+    seen = predicted > 0.02
+    scores = 1 / (1 + np.exp(-logits[seen].astype(float)))
+    np.testing.assert_allclose(scores, [cast_score(float(x)) for x in predicted[seen]], rtol=1e-4)
+
+
 def test_samples_repeat_and_say_which_photographs_they_show():
     """However many processes make them."""
     samples = cast_samples(PHOTOS, (), 405, seed=4)
@@ -109,7 +181,8 @@ def test_samples_repeat_and_say_which_photographs_they_show():
         assert samples.target[k] == np.float32(target)
         assert samples.photos[k].tolist() == list(photos)
     assert samples.evidence.shape == (405, EVIDENCE)
-    assert ((samples.target >= 0) & (samples.target <= 1)).all()
+    assert ((samples.target >= 0) & (samples.target <= MOST_IMBALANCE)).all()
+    assert samples.target.max() == MOST_IMBALANCE
     assert set(samples.photos[:, 0]) == {-1, 0, 1, 2, 3}
 
 

@@ -57,6 +57,7 @@ def together(alone):
     return folder, json.loads((folder / "facts.json").read_text())
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_curve_of_one(alone, together):
     """Although an edit with reference and semantic tokens is often in the batch of one rank only."""
     facts = together[1]

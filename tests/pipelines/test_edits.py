@@ -137,6 +137,7 @@ def test_every_pair_is_instructed_exact_and_counted(zcurate, sources):
     assert set(pairs[0]) == set(PAIRS.names)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_same_bytes_inline_and_on_two_workers(zcurate, sources):
     settings = {"texts": {"ocr": None, "weight": 1}, "encoder": "embedded"}

@@ -215,6 +215,7 @@ def test_from_a_directory_with_a_hostile_model_py(tmp_path, stage_modules):
     assert (code, record["state"]) == (0, "done")
 
 
+@pytest.mark.slow
 def test_two_nodes_with_watchers_on_each(tmp_path, tmp_path_factory, stage_modules):
     """A cluster of two nodes on this machine: row clocks of the other node are read through its watcher."""
     from ray.cluster_utils import Cluster
@@ -264,6 +265,7 @@ def s3(monkeypatch):
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_dataset_on_an_object_store(s3, tmp_path, tmp_path_factory, stage_modules):
     url = f"{s3}/ds"
     d = words_dataset(url, WORDS)

@@ -63,6 +63,7 @@ def shares(folder):
     return {f["concept"]["name"]: (f["cause"]["name"], f["evidence"]["drawn_share"]) for f in findings}
 
 
+@pytest.mark.slow
 def test_what_is_drawn_too_seldom_is_drawn_more_and_that_can_be_undone(zcurate, found, tmp_path):
     before = shares(found / "d")
     assert before["blue star"][0] == "underweighted"

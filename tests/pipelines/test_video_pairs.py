@@ -297,6 +297,7 @@ def test_a_band_upside_down_is_named(zcurate, tmp_path, clips):
     assert "band" in err
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_same_bytes_inline_and_on_two_workers(zcurate, tmp_path, clips):
     stages = {"clips": {}, "video_pairs": {}}

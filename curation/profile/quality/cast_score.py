@@ -6,15 +6,22 @@ import numpy as np
 
 from .trees import Trees
 
-#: Predictions are means of scores; beyond these trees tell nothing apart.
-_LEAST, _MOST = 0.002, 0.998
+#: Imbalance of the channels at which the score is a half, before calibration, see `synthesis.cast_score`.
+HALF_SCORED = 0.24
+#: Imbalance below which, as nothing of it is seen, predictions are kept apart by their order alone.
+_FAINTEST = 0.02
 
 
 def cast_logits(trees: Trees, shift: float, evidence: np.ndarray) -> np.ndarray:
-    """Logits float32 [n] of what trees predict of `color_evidence.color_evidence` [n, EVIDENCE].
+    """Logits float32 [n] of `synthesis.cast_score` of the imbalance that trees predict of `color_evidence.color_evidence`
+    [n, EVIDENCE].
 
     Args:
         shift: added, see `train_cast`.
     """
-    score = trees(evidence).clip(_LEAST, _MOST)
-    return np.log(score / (1 - score)) + np.float32(shift)
+    imbalance = trees(evidence)
+    logs = np.log(np.maximum(imbalance, np.float32(_FAINTEST)))
+    fainter = (
+        np.minimum(imbalance, np.float32(_FAINTEST)) / np.float32(_FAINTEST) - 1
+    )  # 0 or less, also where it is below 0
+    return logs + fainter + np.float32(shift - np.log(HALF_SCORED))

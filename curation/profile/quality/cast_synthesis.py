@@ -18,10 +18,13 @@ from .color_evidence import color_evidence
 from .crops import overview
 from .histograms import coarse, light_histogram
 from .looks import drawn_page, look
-from .synthesis import cast_score
 
 #: Share of pages and diagrams, of photographs whose channels change places, and of two photographs joined.
 _PAGES, _PERMUTED, _JOINED = 0.06, 0.25, 0.25
+#: Imbalance beyond which all casts are alike: of how strong the strongest are, which is hardest to tell, little would be gained.
+MOST_IMBALANCE = 1.0
+#: Level of the grey that some casts' imbalance is read off: no cast drives it to white, where the imbalance would be lost.
+_GREY = 100
 #: Samples that a process makes at a time.
 _TOGETHER = 200
 
@@ -29,7 +32,7 @@ _TOGETHER = 200
 class CastSamples(NamedTuple):
     """Attributes:
     evidence: float32 [n, EVIDENCE], see `color_evidence`.
-    target: float32 [n], `synthesis.cast_score` of what was planted.
+    target: float32 [n], the imbalance that was planted, see `synthesis.cast_score`, at most `MOST_IMBALANCE`.
     photos: int32 [n, 2], which photographs are in it: twice the same one where there is one, -1 where there is none.
     """
 
@@ -98,13 +101,11 @@ def cast_sample(
         rgb = d.expose(rgb, stops if exposed < 0.15 else -stops, rng)
     imbalance = 0.0
     if not grey and rng.random() < 0.75:
-        tint = _tint(rng)
+        tint, imbalance = _tint(rng)
         rgb = tint(rgb)
-        white = tint(np.full((1, 1, 3), 128, np.uint8))[0, 0]
-        imbalance = float(np.ptp(np.log(white.astype(np.float32) + 1)))
     if rng.random() < 0.7:
         rgb = d.jpeg(rgb, int(rng.integers(75, 98)), "420")
-    return evidence_of(rgb), cast_score(imbalance), (first, second)
+    return evidence_of(rgb), min(imbalance, MOST_IMBALANCE), (first, second)
 
 
 def evidence_of(rgb: np.ndarray) -> np.ndarray:
@@ -114,23 +115,26 @@ def evidence_of(rgb: np.ndarray) -> np.ndarray:
     return color_evidence(whole, small, light_histogram(small))
 
 
-def _tint(rng: d.Rng) -> Callable[[np.ndarray], np.ndarray]:
-    """A cast of some kind and strength, the same for every picture."""
+def _tint(rng: d.Rng) -> tuple[Callable[[np.ndarray], np.ndarray], float]:
+    """A cast of some kind and strength, the same for every picture, and its imbalance, see `synthesis.cast_score`."""
     kind = rng.random()
     if kind >= 0.5:
         seed, strength = rng.integers(1 << 62), rng.uniform(0.02, 1.0)
-        return lambda rgb: d.cast(rgb, strength, np.random.default_rng(seed))
+        tint = lambda rgb: d.cast(rgb, strength, np.random.default_rng(seed))  # noqa: E731
+        grey = tint(np.full((1, 1, 3), _GREY, np.uint8))[0, 0]
+        return tint, float(np.ptp(np.log(grey.astype(np.float32) + 1)))
     logs = rng.normal(size=3)
     logs -= logs.mean()
-    gains = np.exp(logs / np.abs(logs).max() * rng.uniform(0.02, 0.9))
+    logs *= rng.uniform(0.02, 0.9) / np.abs(logs).max()
+    gains, imbalance = np.exp(logs), float(np.ptp(logs))
     if kind >= 0.35:  # of light, before the curve of sRGB
         light = (gains**2.2 / (gains**2.2).mean()).astype(np.float32)
         return lambda rgb: d.to_uint8(
             255 * np.clip((rgb / np.float32(255)) ** 2.2 * light, 0, 1) ** (1 / 2.2)
-        )
+        ), imbalance
     # as white balance is done: brightness kept, nothing clipped, or green kept
     gains = (gains / (gains.mean(), gains.max(), gains[1])[rng.integers(3)]).astype(np.float32)
-    return lambda rgb: d.to_uint8(rgb * gains)
+    return lambda rgb: d.to_uint8(rgb * gains), imbalance
 
 
 def _framed(rgb: np.ndarray, rng: d.Rng) -> np.ndarray:

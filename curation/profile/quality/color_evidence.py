@@ -12,16 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .color_kernels import (
-    APART,
-    PER_UNIT,
-    PROJECTED,
-    add_powers,
-    brightest,
-    count_chroma,
-    count_levels,
-    quantiles,
-)
+from .color_kernels import APART, PER_UNIT, PROJECTED, count_levels
+from .color_numbers import write_distances, write_estimates, write_levels, write_walls
 from .histograms import LIGHT_BINS
 
 #: Shares of a channel's pixels whose highest level is asked for.
@@ -33,7 +25,7 @@ _BELOW_TOP = np.array((2, 5, 10, 20, 40))
 #: Pixels at and above, and below such levels, are counted.
 _FROM, _BEYOND = np.array((253, 245)), np.array((1, 3, 6, 11))
 #: Shares of the pixels that count as the brightest.
-_BRIGHTEST = (0.005, 0.03, 0.1)
+_BRIGHTEST = np.array((0.005, 0.03, 0.1))
 #: Quantiles of how far channels lie apart, in each group of brightness and in all, and of projected log chroma.
 _APART_IN_GROUP = np.array((0.01, 0.05, 0.2, 0.5, 0.8), np.float32)
 _APART_IN_ALL = np.array((0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95), np.float32)
@@ -43,6 +35,8 @@ _DIRECTIONS = np.array([(np.cos(t), np.sin(t)) for t in np.arange(8) * np.pi / 8
 #: Estimates of the color of light other than by levels: brightest by least channel and by sum, edges, sixth power, mean.
 _ESTIMATES = 2 * len(_BRIGHTEST) + 3
 _OF_WALLS = len(_BELOW_TOP) + len(_FROM) + len(_BEYOND)
+#: Decimals that are kept: without a color, logs of channels differ by what was rounded.
+_DECIMALS = 4
 
 #: Numbers of `color_evidence`.
 EVIDENCE = (
@@ -69,62 +63,14 @@ def color_evidence(whole: np.ndarray, small: np.ndarray, light: np.ndarray) -> n
     Returns:
         float32 [EVIDENCE].
     """
+    out = np.empty(EVIDENCE, np.float32)
     counts = np.zeros((3, 256), np.int32)
     count_levels(whole, counts)
-    levels = _quantiles(counts, _SHARES)
-    walls = _walls(counts, levels[:, -1].astype(np.int64))
-    found = [*_colors(np.log(levels.T + 1)), walls, walls.max(axis=0), walls.min(axis=0)]
-    found += [*_colors(_other_estimates(small)), *_distances(small), light]
-    return np.concatenate([x.reshape(-1) for x in found], dtype=np.float32)
-
-
-def _walls(counts: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """Square roots of the shares of pixels near a channel's highest level, near white and near black: [3, _OF_WALLS].
-
-    Args:
-        counts: int32 [3, 256], of levels.
-        top: int64 [3], highest levels, but for a few pixels.
-    """
-    below = np.zeros((3, 257), np.float32)
-    np.cumsum(counts, axis=1, out=below[:, 1:])
-    below /= below[:, -1:]
-    upper = np.concatenate([np.maximum(top[:, None] - _BELOW_TOP, 0), np.tile(_FROM, (3, 1))], axis=1)
-    near_top = 1 - np.take_along_axis(below, upper, axis=1)
-    return np.sqrt(np.concatenate([near_top, below[:, _BEYOND]], axis=1))
-
-
-def _other_estimates(small: np.ndarray) -> np.ndarray:
-    """Logs of the color of light as other assumptions have it: [_ESTIMATES, 3]."""
-    pixels = small.shape[0] * small.shape[1]
-    sums, bright = np.zeros((3, 3)), np.zeros((2, len(_BRIGHTEST), 3))
-    add_powers(small, sums)
-    brightest(small, np.array([int(pixels * share) for share in _BRIGHTEST], np.int32), bright)
-    mean, sixth = sums[0] / pixels, (sums[1] / pixels) ** (1 / 6)
-    edges = (sums[2] / (pixels - small.shape[1])) ** (1 / 4)
-    others = np.stack([edges + 0.002, sixth + 0.001, mean + 0.004])
-    return np.log(np.concatenate([bright.reshape(-1, 3) / 255 + 0.004, others]))
-
-
-def _colors(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of logs of colors [n, 3] those without their brightness, how far apart the channels are, and the brightness: [n, 3], [n], [n]."""
-    brightness = logs.mean(axis=1)
-    return logs - brightness[:, None], logs.max(axis=1) - logs.min(axis=1), brightness
-
-
-def _distances(small: np.ndarray) -> list[np.ndarray]:
-    """How far from grey pixels are, by groups of brightness, and in which directions."""
+    at = write_levels(counts, _SHARES, out, 0)
+    at = write_walls(counts, _SHARES[-1], _BELOW_TOP, _FROM, _BEYOND, out, at)
+    at = write_estimates(small, _BRIGHTEST, out, at)
     apart, projected = np.zeros((3, APART), np.int32), np.zeros((len(_DIRECTIONS), PROJECTED), np.int32)
-    count_chroma(small, _LOGS, _DIRECTIONS, apart, projected)
-    edges = (_quantiles(projected, _PROJECTED) - PROJECTED // 2) / PER_UNIT
-    # how deep grey lies among the colors, at the shallowest side: below 0 it is outside
-    inside = np.minimum(-edges[:, :3], edges[:, :-4:-1]).min(axis=0)
-    everywhere = _quantiles(apart.sum(axis=0, keepdims=True), _APART_IN_ALL)
-    shares = apart.sum(axis=1) / (small.shape[0] * small.shape[1])
-    return [_quantiles(apart, _APART_IN_GROUP) / PER_UNIT, everywhere / PER_UNIT, shares, edges, inside]
-
-
-def _quantiles(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """float32 [n, k], see `color_kernels.quantiles`."""
-    out = np.empty((len(counts), len(shares)), np.float32)
-    quantiles(counts, shares, out)
-    return out
+    shares = _APART_IN_GROUP, _APART_IN_ALL, _PROJECTED
+    at = write_distances(small, _LOGS, _DIRECTIONS, apart, projected, shares, out, at)
+    out[at:] = light
+    return np.round(out, _DECIMALS, out=out)

@@ -19,14 +19,21 @@ DARKEST = 5
 def count_levels(rgb: np.ndarray, counts: np.ndarray) -> None:
     """Of each channel how many pixels have each level, of every other pixel in every other row.
 
+    Both halves of the picture take turns and have counts of their own: neighbors are often alike, and to count the same level
+    twice in a row takes a processor longer.
+
     Args:
-        rgb: uint8 [h, w, 3].
+        rgb: uint8 [h, w, 3], h a multiple of 4.
         counts: int32 [3, 256], added to.
     """
-    for y in range(0, rgb.shape[0], 2):
+    half = rgb.shape[0] // 2
+    of_halves = np.zeros((2, 3, 256), np.int32)
+    for y in range(0, half, 2):
         for x in range(0, rgb.shape[1], 2):
             for c in range(3):
-                counts[c, rgb[y, x, c]] += 1
+                of_halves[0, c, rgb[y, x, c]] += 1
+                of_halves[1, c, rgb[half + y, x, c]] += 1
+    counts += of_halves[0] + of_halves[1]
 
 
 @njit(cache=True, nogil=True)
@@ -56,7 +63,8 @@ def count_chroma(
     apart: np.ndarray,
     projected: np.ndarray,
 ) -> None:
-    """Pixels by how far their channels lie apart, and by their log chroma in some directions.
+    """Every other pixel, as the black fields of a chessboard lie, by how far its channels lie apart, and by its log chroma in
+    some directions.
 
     Pixels with a channel below `DARKEST` are left out.
 
@@ -68,7 +76,7 @@ def count_chroma(
         projected: int32 [d, PROJECTED], added to.
     """
     for y in range(rgb.shape[0]):
-        for x in range(rgb.shape[1]):
+        for x in range(y & 1, rgb.shape[1], 2):
             r, g, b = rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2]
             least, most = min(r, g, b), max(r, g, b)
             if least < DARKEST:
@@ -82,23 +90,21 @@ def count_chroma(
 
 
 @njit(cache=True, nogil=True)
-def add_powers(rgb: np.ndarray, sums: np.ndarray) -> None:
-    """Sums of each channel, of its sixth power, and of the fourth power of its steps from row to row, in levels of 1.
+def count_steps(rgb: np.ndarray, levels: np.ndarray, steps: np.ndarray) -> None:
+    """How many pixels have each level, and how many differ by so many levels from the one above, of each channel.
 
     Args:
         rgb: uint8 [h, w, 3].
-        sums: float64 [3, 3], axes (which sum, channel), added to.
+        levels: int32 [3, 256], added to.
+        steps: int32 [3, 256], added to.
     """
     for y in range(rgb.shape[0]):
         for x in range(rgb.shape[1]):
             for c in range(3):
-                level = np.float32(rgb[y, x, c]) / np.float32(255)
-                square = level * level
-                sums[0, c] += level
-                sums[1, c] += square * square * square
+                level = np.int32(rgb[y, x, c])
+                levels[c, level] += 1
                 if y > 0:
-                    step = level - np.float32(rgb[y - 1, x, c]) / np.float32(255)
-                    sums[2, c] += step * step * step * step
+                    steps[c, abs(level - np.int32(rgb[y - 1, x, c]))] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -110,36 +116,30 @@ def brightest(rgb: np.ndarray, wanted: np.ndarray, sums: np.ndarray) -> None:
         wanted: int32 [k], numbers of pixels, rising; as many more as are as bright as the last are taken, too.
         sums: float64 [2, k, 3], replaced by the means, in levels.
     """
-    counts = np.zeros((2, 766), np.int32)
-    for y in range(rgb.shape[0]):
-        for x in range(rgb.shape[1]):
-            r, g, b = np.int32(rgb[y, x, 0]), np.int32(rgb[y, x, 1]), np.int32(rgb[y, x, 2])
-            counts[0, min(r, g, b)] += 1
-            counts[1, r + g + b] += 1
-    lowest = np.zeros((2, len(wanted)), np.int32)
+    pixels = rgb.reshape(-1, 3)
+    counts, bright = np.zeros((2, 766), np.int32), np.empty((2, len(pixels)), np.int16)
+    for i in range(len(pixels)):
+        r, g, b = np.int32(pixels[i, 0]), np.int32(pixels[i, 1]), np.int32(pixels[i, 2])
+        bright[0, i], bright[1, i] = min(r, g, b), r + g + b
+        counts[0, bright[0, i]] += 1
+        counts[1, bright[1, i]] += 1
+    lowest = np.zeros(len(wanted), np.int32)
     for by in range(2):
         above, level = 0, 766
         for k in range(len(wanted)):
             while above < wanted[k]:
                 level -= 1
                 above += counts[by, level]
-            lowest[by, k] = level
-    taken = np.zeros((2, len(wanted)), np.int32)
-    sums[:] = 0
-    last = len(wanted) - 1
-    for y in range(rgb.shape[0]):
-        for x in range(rgb.shape[1]):
-            r, g, b = np.int32(rgb[y, x, 0]), np.int32(rgb[y, x, 1]), np.int32(rgb[y, x, 2])
-            for by in range(2):
-                level = min(r, g, b) if by == 0 else r + g + b
-                if level < lowest[by, last]:
-                    continue
-                for k in range(len(wanted)):
-                    if level >= lowest[by, k]:
-                        taken[by, k] += 1
-                        sums[by, k, 0] += r
-                        sums[by, k, 1] += g
-                        sums[by, k, 2] += b
-    for by in range(2):
+            lowest[k] = level
+        taken = np.zeros(len(wanted), np.int32)
+        sums[by] = 0
+        for i in range(len(pixels)):
+            if bright[by, i] < level:
+                continue
+            for k in range(len(wanted)):
+                if bright[by, i] >= lowest[k]:
+                    taken[k] += 1
+                    for c in range(3):
+                        sums[by, k, c] += pixels[i, c]
         for k in range(len(wanted)):
-            sums[by, k] /= taken[by, k]
+            sums[by, k] /= taken[k]

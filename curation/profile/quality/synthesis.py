@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from . import distortions as d
+from .cast_score import HALF_SCORED
 from .clean_pictures import Clean
 from .scores import TILE_SCORES
 
@@ -43,17 +44,13 @@ def upscaled_score(factor: float) -> float:
     return 1.0 - 1.0 / factor
 
 
-#: Imbalance of the channels at which `cast_score` is a half.
-_ABOUT_CAST = 0.24
-
-
 def cast_score(imbalance: float) -> float:
     """Of the imbalance of the channels: the log of the largest ratio of two channels of what was neutral grey.
 
     It does not depend on what the picture shows, as a mean shift of its colors would. 0.24, where the score is a half,
     is a factor of 1.27, and moves mid grey by about 12 in CIELAB a*b*.
     """
-    return imbalance / (imbalance + _ABOUT_CAST)
+    return imbalance / (imbalance + HALF_SCORED)
 
 
 def exposure_score(stops: float) -> float:

@@ -17,7 +17,7 @@ from .parameters import Parameters
 from .trees import NODES, TREES, Trees
 
 #: Fewest and most samples; each takes a few milliseconds.
-_FEWEST_SAMPLES, _MOST_SAMPLES = 200, 60_000
+_FEWEST_SAMPLES, _MOST_SAMPLES = 200, 120_000
 
 
 def train_cast(
@@ -67,7 +67,7 @@ def _fitted(samples: CastSamples, rate: float, seed: int) -> dict[str, np.ndarra
         max_iter=TREES,
         learning_rate=rate,
         max_leaf_nodes=(NODES + 1) // 2,
-        min_samples_leaf=min(200, max(1, len(samples.target) // 20)),
+        min_samples_leaf=min(100, max(1, len(samples.target) // 20)),
         l2_regularization=5.0,
         max_features=0.3,
         early_stopping=False,

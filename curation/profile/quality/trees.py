@@ -8,8 +8,8 @@ from numba import njit
 from ...errors import ConfigError
 from .parameters import Parameters
 
-#: Most nodes of a tree of 24 leaves, and number of trees.
-NODES, TREES = 47, 400
+#: Most nodes of a tree of 48 leaves, and number of trees.
+NODES, TREES = 95, 400
 
 
 class Trees:
