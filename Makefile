@@ -10,7 +10,7 @@ demo: $(READY)            ## the whole pipeline on a bundled sample, ends with r
 test: $(READY)            ## the test suite
 	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
-test-slow: $(READY)       ## the long tests, which it leaves out: notebooks, trainings, kills of whole clusters
+test-slow: $(READY)       ## the long tests, which it leaves out: notebooks, trainings, kills of whole clusters, the same run twice
 	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m slow
 
 lint: $(READY)

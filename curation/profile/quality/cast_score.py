@@ -14,7 +14,7 @@ _FAINTEST = 0.02
 
 def cast_logits(trees: Trees, shift: float, evidence: np.ndarray) -> np.ndarray:
     """Logits float32 [n] of `synthesis.cast_score` of the imbalance that trees predict of `color_evidence.color_evidence`
-    [n, EVIDENCE].
+    [n, EVIDENCE]; below an imbalance of 0.02 they fall faster, and below 0 go on.
 
     Args:
         shift: added, see `train_cast`.

@@ -24,6 +24,7 @@ _PAGES, _PERMUTED, _JOINED = 0.06, 0.25, 0.25
 #: Imbalance beyond which all casts are alike: of how strong the strongest are, which is hardest to tell, little would be gained.
 MOST_IMBALANCE = 1.0
 #: Level of the grey that some casts' imbalance is read off: no cast drives it to white, where the imbalance would be lost.
+#: The strongest shifts in CIELAB drive a channel of it to black, where the imbalance is beyond `MOST_IMBALANCE`.
 _GREY = 100
 #: Samples that a process makes at a time.
 _TOGETHER = 200

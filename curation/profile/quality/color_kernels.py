@@ -23,7 +23,7 @@ def count_levels(rgb: np.ndarray, counts: np.ndarray) -> None:
     twice in a row takes a processor longer.
 
     Args:
-        rgb: uint8 [h, w, 3], h a multiple of 4.
+        rgb: uint8 [h, w, 3], h a multiple of 4: in others some rows would count that should not.
         counts: int32 [3, 256], added to.
     """
     half = rgb.shape[0] // 2
@@ -113,7 +113,7 @@ def brightest(rgb: np.ndarray, wanted: np.ndarray, sums: np.ndarray) -> None:
 
     Args:
         rgb: uint8 [h, w, 3].
-        wanted: int32 [k], numbers of pixels, rising; as many more as are as bright as the last are taken, too.
+        wanted: int32 [k], numbers of pixels, 1 or more, rising; as many more as are as bright as the last are taken, too.
         sums: float64 [2, k, 3], replaced by the means, in levels.
     """
     pixels = rgb.reshape(-1, 3)

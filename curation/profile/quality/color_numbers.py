@@ -1,4 +1,7 @@
-"""From counts of colors to the numbers that a cast is judged by, compiled: see `color_evidence`. Importing this imports numba."""
+"""From counts of colors to the numbers that a cast is judged by, compiled: see `color_evidence`. Importing this imports numba.
+
+Who changes `color_kernels` has to touch this file as well: what numba keeps of it on disk has those loops in it.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,9 @@ def write_walls(
     Args:
         counts: int32 [3, 256], of levels.
         top: share of the pixels up to the highest level: a few are left out.
-        below_top, upper, lower: int64, levels below the highest one and levels, from which pixels count as near; levels below which.
+        below_top: int64, so many levels below the highest one, and from there on, pixels count.
+        upper: int64, levels from which pixels count as near white.
+        lower: int64, levels below which they count as near black.
         out, at, returns: see `write_colors`.
     """
     n = len(below_top) + len(upper) + len(lower)
@@ -85,7 +90,7 @@ def write_estimates(small: np.ndarray, shares: np.ndarray, out: np.ndarray, at: 
     then of edges, of the sixth power, and of the mean.
 
     Args:
-        small: uint8 [h, w, 3].
+        small: uint8 [h, w, 3], of two rows and 200 pixels or more.
         shares: float64 [k], of the pixels that count as the brightest.
         out, at, returns: see `write_colors`.
     """
@@ -121,7 +126,7 @@ def write_distances(
     pixels lie, and how deep grey lies among them.
 
     Args:
-        small: uint8 [h, w, 3].
+        small: uint8 [h, w, 3], h * w even.
         logs, directions: see `count_chroma`.
         apart, projected: int32, all 0, see `count_chroma`: they are counted in.
         shares: float32 each: quantiles of how far channels lie apart in each group, and in all; and of projected log chroma.
