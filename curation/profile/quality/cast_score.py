@@ -21,7 +21,5 @@ def cast_logits(trees: Trees, shift: float, evidence: np.ndarray) -> np.ndarray:
     """
     imbalance = trees(evidence)
     logs = np.log(np.maximum(imbalance, np.float32(_FAINTEST)))
-    fainter = (
-        np.minimum(imbalance, np.float32(_FAINTEST)) / np.float32(_FAINTEST) - 1
-    )  # 0 or less, also where it is below 0
-    return logs + fainter + np.float32(shift - np.log(HALF_SCORED))
+    share = np.minimum(imbalance / np.float32(_FAINTEST), 1)  # may be below 0, where there is no log
+    return logs + share - 1 + np.float32(shift - np.log(HALF_SCORED))

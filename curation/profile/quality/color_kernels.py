@@ -19,8 +19,8 @@ DARKEST = 5
 def count_levels(rgb: np.ndarray, counts: np.ndarray) -> None:
     """Of each channel how many pixels have each level, of every other pixel in every other row.
 
-    Both halves of the picture take turns and have counts of their own: neighbors are often alike, and to count the same level
-    twice in a row takes a processor longer.
+    Both halves of the picture take turns and have counts of their own: neighbors are often alike, and of two counts of the same
+    level in a row the second waits for the first.
 
     Args:
         rgb: uint8 [h, w, 3], h a multiple of 4: in others some rows would count that should not.
