@@ -137,7 +137,7 @@ def write_distances(
     at = _write_quantiles(apart, in_group, 0, out, at)
     everywhere = apart[:1] + apart[1:2] + apart[2:]
     at = _write_quantiles(everywhere, in_all, 0, out, at)
-    for group in range(3):
+    for group in range(3):  # twice, as every other pixel was counted
         out[at + group] = 2 * apart[group].sum() / (small.shape[0] * small.shape[1])
     at += 3
     first, d, n = at, len(directions), len(of_projected)
