@@ -52,6 +52,7 @@ class Decoded:
         has_alpha: the file carries transparency.
         stored_hash: the `pixel_hash` where the stored pixels are not `pixels` as they are (palette, transparency, deep
             values); empty where they are.
+        hidden_text: how a text in the lowest bits of the stored pixels begins, see `hidden_text`; empty where there is none.
     """
 
     pixels: np.ndarray
@@ -65,6 +66,7 @@ class Decoded:
     has_icc: bool
     has_alpha: bool
     stored_hash: bytes = b""
+    hidden_text: str = ""
 
     @property
     def width_px(self) -> int:

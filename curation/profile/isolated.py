@@ -28,6 +28,7 @@ import numpy as np
 from . import errors
 from .decoded import Decoded, DecodeLimits
 from .errors import DecodeMemoryError, DecoderCrashError, DecodeTimeoutError, ImageError
+from .hidden_text import SIGNATURES
 from .wire import DONE, ERROR, FRAME, HEADER, MAX_JSON_BYTES, PIXELS, READY, REQUEST
 
 #: Files after which a worker is replaced: what its libraries leak stays bounded.
@@ -259,6 +260,7 @@ def _room_for(shape: Any, limits: DecodeLimits) -> np.ndarray:
 
 
 _FACTS = {"format": str, "mode": str, "bit_depth": int, "frames": int, "orientation": int, "turn": int}
+_TEXTS = {"hidden_text": ("", *(text for texts in SIGNATURES.values() for text in texts))}
 _FLAGS = ("has_icc", "has_alpha")
 _BYTES = ("icc", "stored_hash")
 
@@ -267,6 +269,7 @@ def _picture(facts: dict[str, Any], pixels: np.ndarray) -> Decoded:
     try:
         values = {k: kind(facts[k]) for k, kind in _FACTS.items()}
         values |= {k: bool(facts[k]) for k in _FLAGS}
+        values |= {k: known[known.index(facts[k])] for k, known in _TEXTS.items()}
         values |= {k: base64.b64decode(facts[k], validate=True) for k in _BYTES}
     except (KeyError, TypeError, ValueError) as e:
         raise _GarbledError(f"facts of the picture: {e!r}") from e

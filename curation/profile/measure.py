@@ -92,6 +92,9 @@ def profile_image(
         "thumb_width_px": thumb_width_px,
         "thumb_height_px": thumb_height_px,
     }
+    if image.hidden_text:
+        row["ai_declared"] = True
+        row["ai_evidence"].append(f"hidden in the lowest bits of pixels: {image.hidden_text}")
     if models is not None:
         models.add(row, image, fine_copy(seen.halved), small)
     return row

@@ -27,6 +27,7 @@ from .errors import (
     UnreadableImageError,
     UnsupportedFormatError,
 )
+from .hidden_text import hidden_signature
 from .jpeg_header import exif_orientation
 from .jpeg_xl import is_jpeg_xl, jpeg_xl_size, open_jpeg_xl
 
@@ -127,6 +128,7 @@ def opened(
                 "has_icc": bool(icc),
                 "has_alpha": alpha,
                 "stored_hash": _pixel_hash(image),
+                "hidden_text": hidden_signature(image),
             }
             yield facts, image.height, image.width, displayed_strips(image, b"" if later else icc)
     except _BOMB_ERRORS as e:

@@ -51,6 +51,25 @@ def saved(image: Image.Image, format: str, **options) -> bytes:
 
 IMAGE = picture()
 GIF = saved(IMAGE, "GIF")
+#: Facts of a picture as a worker gives them, but for a text of its own where only known ones may be.
+TALKATIVE = json.dumps(
+    {
+        "format": "PNG",
+        "mode": "RGB",
+        "bit_depth": 8,
+        "frames": 1,
+        "orientation": 1,
+        "turn": 1,
+        "has_icc": False,
+    }
+    | {
+        "has_alpha": False,
+        "icc": "",
+        "stored_hash": "",
+        "hidden_text": "made by a camera",
+        "shape": [1, 1, 3],
+    }
+).encode()
 
 
 def outcome(decoder, data: bytes):
@@ -231,6 +250,7 @@ def test_a_worker_that_does_not_start_is_no_fault_of_the_file(monkeypatch):
         [(isolated.HEADER, b'{"shape": [1000000, 1000000, 3]}')],
         [(isolated.HEADER, b'{"shape": [2, -2, 3]}')],
         [(isolated.HEADER, b'{"shape": [1, 1]}'), (isolated.PIXELS, b"x"), (isolated.DONE, b"")],
+        [(isolated.HEADER, TALKATIVE), (isolated.PIXELS, bytes(3)), (isolated.DONE, b"")],
         [(isolated.HEADER, b"[" * 100_000)],
         [(isolated.PIXELS, b"x")],
         [(isolated.ERROR, b'["SystemExit", "bye"]')],
