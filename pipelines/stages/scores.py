@@ -95,6 +95,8 @@ class ScoresStage:
         for column, model in wanted.items():
             if model is None or (column == "aesthetic" and model == _HEURISTIC):
                 continue
+            if column == "aesthetic" and ":" not in model:
+                raise ConfigError(f"scores.aesthetic {model!r}: it is {_HEURISTIC}, linear:FILE or null")
             if self._encoder is None:
                 raise ConfigError(f"scores.{column} {model}: the recipe has no embed stage before scores")
             from zcurate.curation.scoring.head import check_fit

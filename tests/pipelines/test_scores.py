@@ -278,8 +278,10 @@ def test_unfit_heads_are_refused_when_planning(images, openclip_dir, tmp_path):
         plan(clip, aesthetic=f"linear:{other}")
     with pytest.raises(HeadError, match=r"nowhere\.pth: cannot be read"):
         plan(aesthetic="linear:nowhere.pth")
-    with pytest.raises(ConfigError, match="no head engine"):
+    with pytest.raises(ConfigError, match="'magic': it is embedded, linear:FILE or null"):
         plan(aesthetic="magic")
+    with pytest.raises(ConfigError, match="no head engine"):
+        plan(ai_generated="magic")
     identity = StageContext().encoder_identity(clip)
     fits = HeadInfo(24, "regression", (1, 10), identity, "zcurate")
     write_head(other, [(np.ones((1, 24)), np.ones(1))], fits)
