@@ -87,19 +87,22 @@ def explain_sample(url: str, sample_id: bytes) -> dict[str, Any]:
                     "meaning": about.get(b"meaning", b"").decode(),
                 }
             )
+    rules = _rules(view, shard, row)
     return {
         "sample_id": sample_id.hex(),
         "shard": shard,
         "row": row,
-        "outcome": _outcome(view, shard, row),
+        "outcome": _outcome(view, shard, row, groups, rules),
         "groups": groups,
         "families": {name: entries for name, entries in families.items() if entries},
-        "rules": _rules(view, shard, row),
+        "rules": rules,
     }
 
 
-def _outcome(view: View, shard: str, row: int) -> str:
-    """The first decision that drops a sample, in a few words."""
+def _outcome(
+    view: View, shard: str, row: int, groups: Mapping[str, Mapping[str, Any]], rules: list[dict[str, Any]]
+) -> str:
+    """The first decision that drops a sample, and why, in a line."""
     if shard not in view.selection.bases:
         return "outside this run"
     here = view.table(shard, []).slice(row, 1).to_pylist()[0]
@@ -111,10 +114,31 @@ def _outcome(view: View, shard: str, row: int) -> str:
     dropped = next((g for g in view.decisions if not here[f"keep:{g}"]), None)
     if dropped is None:
         return "kept"
-    index = view.index(dropped)
-    done = shard in index.metas
-    status = view.dataset.read(index.path, shard, ["_status"]).column(0)[row].as_py() if done else None
-    return f"dropped by {dropped}" if status == OK else f"not kept: {dropped} has not decided on it"
+    values = groups.get(dropped, {})
+    if values.get("_status") != OK:
+        failed = next(
+            (f"{g} failed: {v['_error_class']}" for g, v in groups.items() if v.get("_error_class")), None
+        )
+        return f"not kept: {failed or f'{dropped} has not decided on it'}"
+    why = [
+        f"{r['rule']}: {_line(r['reason'])}" for r in rules if (r["group"], r["verdict"]) == (dropped, "drop")
+    ]
+    if values.get("keeper_id"):
+        kept = f"{values['sim_to_keeper']:.3f} like" if values.get("sim_to_keeper") is not None else "as"
+        why.append(f"{values['reason']}, {kept} {_named(view, values['keeper_id'])}")
+    elif values.get("reason"):
+        why.append(_line(str(values["reason"])))
+    return f"dropped by {dropped}" + (f" ({'; '.join(why)})" if why else "")
+
+
+def _named(view: View, sample_id: str) -> str:
+    """A sample by source, key and id."""
+    found = view.find(bytes.fromhex(sample_id))
+    if found is None:
+        return sample_id
+    shard, row = found
+    about = view.dataset.read(SAMPLES, shard, ["source", "key"]).slice(row, 1).to_pylist()[0]
+    return f"{_line(about['source'])}/{_line(about['key'])} ({sample_id})"
 
 
 def _rules(view: View, shard: str, row: int) -> list[dict[str, Any]]:

@@ -260,13 +260,14 @@ def show_preflight(report: Preflight) -> None:
     """For people."""
     rows = "unknown number of" if report.rows is None else f"{report.rows:,}"
     print(f"{report.recipe} → {report.dataset}: {rows} rows, {report.workers} workers here")
+    width = max((len(s.stage) for s in report.stages), default=0)
     for s in report.stages:
         basis = "measured here" if s.measured else "typical"
         time_ = "time unknown" if s.seconds is None else f"~{_duration(s.seconds)} ({basis})"
         done = f", {s.done_rows:,} done" if s.done_rows else ""
-        print(f"  {s.stage:<10} {s.rows:>12,} rows{done}  {time_}, ~{s.bytes / 1e6:,.1f} MB")
+        print(f"  {s.stage:<{width}} {s.rows:>12,} rows{done}  {time_}, ~{s.bytes / 1e6:,.1f} MB")
         if s.asking:
-            print(f"  {'':<10} {_asking_line(s.asking)}")
+            print(f"  {'':<{width}} {_asking_line(s.asking)}")
     total = sum(s.seconds or 0 for s in report.stages)
     if report.rows:
         free = f", {report.free_bytes / 1e9:,.0f} GB free" if report.free_bytes else ""

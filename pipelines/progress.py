@@ -62,7 +62,7 @@ class PlainProgress:
                 eta = "" if not row["eta_s"] else f", {row['eta_s']:.0f} s left"
                 errors = f", {row['rows_error']} errors" if row["rows_error"] else ""
                 print(
-                    f"  {row['stage']:<10} {row['shards_done']}/{row['shards']} shards, {row['rows_ok']} rows"
+                    f"  {row['stage']:<13} {row['shards_done']}/{row['shards']} shards, {row['rows_ok']} rows"
                     f"{errors}, {row['rows_per_s']:g} rows/s{eta}",
                     file=self.out,
                     flush=True,

@@ -112,12 +112,14 @@ def displayed_sides(sides: Sequence[float], turn: int) -> Sequence[float]:
 def _cut(
     pixels: np.ndarray, small: np.ndarray, axis: int, first: int, last: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Picture and small copy without so many lines at the beginning and the end of an axis."""
+    """Picture and small copy without so many lines at the beginning and the end of an axis; of the copy a line is left."""
     if not (first or last):
         return pixels, small
-    scale = small.shape[axis] / pixels.shape[axis]
+    lines = small.shape[axis]
+    scale = lines / pixels.shape[axis]
     inner = slice(first, pixels.shape[axis] - last)
-    inner_small = slice(math.ceil(first * scale), max(1, small.shape[axis] - math.ceil(last * scale)))
+    start = min(math.ceil(first * scale), lines - 1)
+    inner_small = slice(start, max(start + 1, lines - math.ceil(last * scale)))
     return (pixels[inner], small[inner_small]) if axis == 0 else (pixels[:, inner], small[:, inner_small])
 
 

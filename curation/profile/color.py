@@ -186,9 +186,11 @@ def _deep_values(image: Image.Image, strip: Image.Image) -> np.ndarray:
 def _deep_range(image: Image.Image) -> tuple[float, float]:
     """The values shown as black and white, for grey of more than 8 bits.
 
-    16-bit: 0 to the top of the declared bit depth. Float and 32-bit: the smallest of 0..1 (float
+    16-bit: 0 to the top of the declared bit depth (of PNM, to 65535, which Pillow has scaled it to). Float and 32-bit: the smallest of 0..1 (float
     only), 0..255, 0..65535 that holds all finite values, else their minimum and maximum.
     """
+    if image.mode == "I" and image.format == "PPM":
+        return 0.0, 65535.0
     if image.mode.startswith("I;16"):
         bits = getattr(image, "tag_v2", {}).get(258, (16,))
         depth = bits[0] if isinstance(bits, tuple) and bits else bits

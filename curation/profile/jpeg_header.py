@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _SOI, _SOS, _EOI = 0xD8, 0xDA, 0xD9
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+#: A marker that is followed by its length, or the end of the picture: none of those within a scan.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _AFTER_FILL = re.compile(rb"[^\xff]")
 #: Segments looked at. Cameras write tens, the largest profiles and metadata some hundreds.
 _MOST_SEGMENTS = 4096
@@ -23,7 +25,7 @@ class JpegHeader:
     exif: payload of the first Exif segment, starting at its TIFF header; empty if none.
     icc: ICC profile put together from its segments; empty if none.
     multi_picture: has an MPF index (several pictures in one file).
-    scans: 1 where the first scan holds the whole picture; else all, those of embedded previews included.
+    scans: 1 where the first scan holds the whole picture; else all up to the end of the picture.
     """
 
     process: int
@@ -85,8 +87,23 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         icc=b"".join(icc_chunks[i] for i in sorted(icc_chunks)),
         multi_picture=multi_picture,
         # libjpeg reads no further scan of a sequential picture whose first one has all its components
-        scans=1 if process != 0xC2 and in_first_scan >= components else data.count(b"\xff\xda"),
+        scans=1 if process != 0xC2 and in_first_scan >= components else _scans(data, position - 2),
     )
+
+
+def _scans(data: bytes, position: int) -> int:
+    """Scans from a marker on to the end of the picture. What is within segments or behind it, a film perhaps, does not count."""
+    scans = 0
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, position)
+        if found is None:
+            return scans
+        position, marker = found.end(), data[found.end() - 1]
+        if marker == _EOI:
+            return scans
+        scans += marker == _SOS
+        position += int.from_bytes(data[position : position + 2], "big")
+    return data.count(b"\xff\xda")  # nobody writes so many: take it for the worst
 
 
 def exif_orientation(exif: bytes) -> int:

@@ -113,7 +113,9 @@ def opened(
                 raise EmptyImageError(f"{image.format} of {image.width} x {image.height} pixels")
             if not tiff and image.format != "JXL":
                 orientation = exif_orientation(image.info.get("exif") or b"")
-            orientation = orientation if orientation in range(1, 9) else 1
+            orientation = (
+                int(orientation) if orientation in range(1, 9) else 1
+            )  # TIFF may have it as a fraction
             icc = image.info.get("icc_profile") or b""
             alpha = has_alpha(image)
             later = pending_profile(icc, "RGB") if image.mode == "RGB" and not alpha else b""

@@ -58,6 +58,8 @@ def _is_trusted_png(data: bytes) -> bool:
     for _ in range(_MOST_PNG_CHUNKS):
         if at >= len(data) or data[at + 4 : at + 8] == b"IEND":
             return True
+        if at > 8 and data[at + 4 : at + 8] == b"IHDR":
+            return False  # Pillow would believe the later one
         at += 12 + int.from_bytes(data[at : at + 4], "big")
     return False
 

@@ -20,6 +20,8 @@ _MAX_HEADER_BYTES = 1 << 20
 _FORMAT = "zcurate.head"
 _ACTIVATIONS = ("none", "relu")
 _LAION_RANGE = (1.0, 10.0)
+#: Ends of a range that scores of 32 bits can be mapped from.
+_MOST_RANGE = 1e30
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 #: Weights [out, in] and biases [out] of the layers in order.
@@ -59,11 +61,14 @@ class LinearHead:
             raise HeadError(f"{self.name} takes vectors [n, {info.dim}], not {list(x.shape)}")
         if not np.isfinite(x).all():
             raise VectorError("the embedding holds NaN or infinity")
-        for i, (weight, bias) in enumerate(layers):
-            if i and activation == "relu":
-                x = np.maximum(x, 0)
-            x = x @ weight.T + bias
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            for i, (weight, bias) in enumerate(layers):
+                if i and activation == "relu":
+                    x = np.maximum(x, 0)
+                x = x @ weight.T + bias
         y = x[:, 0]
+        if not np.isfinite(y).all():
+            raise HeadError(f"{self.name}: its weights are so large that scores overflow")
         if info.kind == "logistic":
             return probability(y)
         return np.clip(y, *info.range).astype(np.float32)
@@ -207,7 +212,10 @@ def _safetensors(data: bytes) -> dict[str, np.ndarray]:
         flat = np.frombuffer(entry["data"], dtype)
         if entry["dtype"] == "BF16":
             flat = (flat.astype(np.uint32) << 16).view(np.float32)
-        found[name] = flat.reshape(entry["shape"])
+        try:
+            found[name] = flat.reshape(entry["shape"])
+        except ValueError as e:  # shapes that hold nothing, beyond what NumPy has
+            raise HeadError(f"damaged safetensors: tensor {name[:40]!r}: {e}") from e
     return found
 
 
@@ -226,7 +234,7 @@ def _own_metadata(header: Mapping[str, Any]) -> dict[str, Any] | None:
             and about["activation"] in _ACTIVATIONS
             and isinstance(about["encoder"], str | None)
             and isinstance(about["dim"], int)
-            and np.isfinite([low, high]).all()
+            and max(abs(low), abs(high)) <= _MOST_RANGE
             and low < high
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as e:

@@ -24,6 +24,8 @@ _MAGIC, _STREAM_VERSION = 0x1950A86A20F9469CFC6C, 1001
 _MAX_OPERATIONS = 100_000
 _MAX_ENTRIES = 1_000
 _MAX_DIMS = 8
+#: Most numbers along one axis of a tensor: before anything is multiplied, so that no product takes long.
+_MAX_NUMBERS = 1 << 40
 #: Bytes of tensors per byte of file at most: half precision is doubled, some tensors share theirs.
 _MOST_GROWTH = 16
 
@@ -156,8 +158,7 @@ def _array(tensor: Any, storage_bytes: Callable[[_Storage], bytes]) -> np.ndarra
     if s.dtype == "bf16":
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
     reach = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
-    numbers = (tensor.offset, *tensor.shape, *tensor.strides)
-    if len(tensor.shape) > _MAX_DIMS or min(numbers) < 0 or math.prod(tensor.shape) > s.count:
+    if math.prod(tensor.shape) > s.count:
         raise HeadError(f"damaged: a tensor of shape {tensor.shape} over {s.count} numbers")
     if 0 in tensor.shape:
         return np.zeros(tensor.shape, flat.dtype)
@@ -268,5 +269,11 @@ def _call(function: Any, arguments: tuple) -> Any:
         return arguments[0]
     if function == _Global(_TENSOR) and isinstance(arguments[0], _Storage):
         storage, offset, shape, strides, *_ = arguments
-        return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+        if len(shape) > _MAX_DIMS or len(strides) != len(shape):
+            raise HeadError(f"damaged: a tensor of {len(shape)} dimensions and {len(strides)} strides")
+        numbers = [int(n) for n in (offset, *shape, *strides)]
+        if not all(0 <= n <= _MAX_NUMBERS for n in numbers):
+            raise HeadError("damaged: a tensor whose offset, shape or strides are out of range")
+        dims = len(shape)
+        return _Tensor(storage, numbers[0], tuple(numbers[1 : 1 + dims]), tuple(numbers[1 + dims :]))
     raise HeadError(f"holds more than tensors (a call of {_named(function)}); refused")

@@ -32,9 +32,10 @@ def status(dataset: DatasetArg, as_json: AsJson = False) -> None:
     print(
         f"{facts['dataset']}: {facts['samples']} samples in {facts['shards']} shards ({facts['live']} live)"
     )
+    width = max((len(s["stage"]) for s in facts["stages"]), default=0)
     for s in facts["stages"]:
         counts = f"{s['ok']} ok, {s['error']} error, {s['not_selected']} not selected"
-        print(f"  {s['stage']:<10} {s['shards_done']}/{facts['shards']} shards  {counts}  {s['path']}")
+        print(f"  {s['stage']:<{width}} {s['shards_done']}/{facts['shards']} shards  {counts}  {s['path']}")
     for path, reason in facts["damaged"].items():
         print(f"  ! {path}: {reason}")
     if facts["last_run"]:

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from zcurate.curation.profile.bit_depth import stored_bits
 from zcurate.curation.profile.color import profile_transform
@@ -300,3 +300,47 @@ def test_keys_within_keys_of_a_content_credential_take_no_memory():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr[-500:]
+
+
+def test_what_follows_a_progressive_jpeg_are_no_scans_of_it():
+    """Telephones write films behind their pictures, in whose bytes every marker occurs."""
+    data = saved(NOISE, "JPEG", progressive=True)
+    scans = read_jpeg_header(data).scans
+    assert scans == data.count(b"\xff\xda") > 1
+    film = b"\xff\xda" * 3000
+    assert read_jpeg_header(data + film).scans == scans
+    start = data.index(b"\xff\xda")
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + len(film)) + film
+    for within in (data[:2] + comment + data[2:], data[:start] + comment + data[start:]):
+        assert read_jpeg_header(within).scans == scans
+        np.testing.assert_array_equal(decode(within + film).rgb, decode(data).rgb)
+
+
+def test_pngs_with_a_second_header_are_not_decoded_here():
+    """Pillow believes the later one: what the first says would let a bomb past."""
+    large = struct.pack(">IIBBBBB", 6000, 6000, 8, 2, 0, 0, 0)
+    plain = png(4, 1, 8, 2, [bytes(12)])
+    assert is_trusted(plain, None)
+    assert not is_trusted(png(4, 1, 8, 2, [bytes(12)], (b"IHDR", large)), None)
+
+
+@pytest.mark.parametrize("top", [255, 1000, 65535])
+def test_dark_grey_pnm_of_16_bits_stays_dark(top):
+    values = np.array([[0, top // 50, top // 2, top]], ">u2" if top > 255 else np.uint8)
+    data = b"P5 4 1 %d\n" % top + values.tobytes()
+    wanted = [0, 255 * (top // 50) / top, 255 * (top // 2) / top, 255]
+    np.testing.assert_allclose(decode(data).rgb[0, :, 0], wanted, atol=1)
+    dark = b"P5 4 1 65535\n" + np.full((1, 4), 200, ">u2").tobytes()
+    assert decode(dark).rgb.max() == 1
+
+
+def test_tiffs_that_are_turned_by_a_fraction_are_turned():
+    file = io.BytesIO()
+    image = Image.new("RGB", (30, 20), (200, 10, 10))
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags.tagtype[0x0112] = 5  # RATIONAL, where SHORT belongs
+    tags[0x0112] = TiffImagePlugin.IFDRational(6, 1)
+    image.save(file, "TIFF", tiffinfo=tags)
+    found = decode(file.getvalue())
+    assert found.rgb.shape == (30, 20, 3)
+    assert (found.orientation, type(found.orientation)) == (6, int)

@@ -210,3 +210,14 @@ def test_bars_off_the_grid_of_a_jpeg_are_found(bars):
     values = profile_image(simplejpeg.encode_jpeg(rgb, quality=75, colorsubsampling="420"))
     assert min(values["frame_top_px"], values["frame_bottom_px"]) >= bars - 8
     assert (values["frame_left_px"], values["frame_right_px"]) == (0, 0)
+
+
+@pytest.mark.parametrize("width", [10_000, 20_000, 40_000])
+@pytest.mark.parametrize("turned", [False, True])
+def test_bars_of_strips_whose_copy_is_one_line_high(width, turned):
+    for height in range(4, 40, 3):
+        rgb = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+        rgb[0], rgb[:, :30] = 0, rgb[:, :1]
+        rgb = np.ascontiguousarray(rgb.swapaxes(0, 1)) if turned else rgb
+        bars = frame_of(rgb)
+        assert all(0 <= bar < side for bar, side in zip(bars, (*rgb.shape[:2],) * 2, strict=True) if bar)

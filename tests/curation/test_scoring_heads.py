@@ -241,6 +241,7 @@ def test_own_format_refuses_wrong_metadata(tmp_path):
             {"range": [1, 1]},
             {"range": "ab"},
             {"range": [0, float("inf")]},
+            {"range": [-1.7e308, 1.7e308]},
         ),
         *({"dim": 5}, {"encoder": 3}, {"activation": "exec"}, {"format": "x"}),
     ):
@@ -369,3 +370,65 @@ def test_small_files_cost_little_whatever_they_hold(tmp_path, data):
 def test_hub_encoders_are_openai_s_by_their_owner():
     assert _may_be_openai_clip("openclip:hf-hub:openai/clip-vit-large-patch14")
     assert not _may_be_openai_clip("openclip:hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
+
+
+def shaped(shape: bytes, strides: bytes) -> bytes:
+    def text(value: str) -> bytes:
+        return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"M\x50\xc3tQ"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00" + shape + strides + b"tR"
+
+
+def named(**tensors: bytes) -> bytes:
+    body = b"".join(b"X" + struct.pack("<I", len(k)) + k.encode() + v for k, v in tensors.items())
+    return pickled(b"}(" + body + b"u")
+
+
+_HUGE = b"\x8a\xff" + b"\xff" * 254 + b"\x7f"
+_LARGE = b"J" + struct.pack("<i", 2**31 - 1)
+_WHOLE = shaped(b"M\x50\xc3\x85", b"K\x01\x85")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        named(weight=shaped(b"(" + _HUGE + b"q\x00" + b"h\x00" * 20_000 + b"t", b"K\x01\x85")),
+        named(weight=shaped(_HUGE + b"\x85", b"K\x01\x85")),
+        named(
+            **{f"t{i}": _WHOLE for i in range(400)},
+            z=shaped(b"J" + struct.pack("<i", -1) + _LARGE + _LARGE + b"\x87", b"K\x01K\x01K\x01\x87"),
+        ),
+        named(weight=shaped(b"K\x02K\x03\x86", b"K\x01\x85")),
+    ],
+    ids=["long product", "huge", "negative total", "strides"],
+)
+def test_tensors_of_absurd_shapes_are_refused_before_anything_is_counted(tmp_path, data):
+    (tmp_path / "head.pth").write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(HeadError, match="damaged: a tensor"):
+        LinearHead(str(tmp_path / "head.pth")).load()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10
+
+
+@pytest.mark.parametrize("shape", [[1] * 65, [0, 2**62, 4]])
+def test_safetensors_of_shapes_that_numpy_has_not(tmp_path, shape):
+    size = 0 if 0 in shape else 4
+    about = {
+        "weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]},
+        "bias": {"dtype": "F32", "shape": [1], "data_offsets": [size, size + 4]},
+    }
+    header = json.dumps(about).encode()
+    file = tmp_path / "head.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size + 4))
+    with pytest.raises(HeadError, match=r"head\.safetensors: damaged safetensors: tensor 'weight'"):
+        LinearHead(str(file)).load()
+
+
+@pytest.mark.parametrize("kind", ["regression", "logistic"])
+def test_scores_that_overflow_are_no_scores(tmp_path, kind):
+    file = tmp_path / "head.safetensors"
+    layers = [(np.full((2, 4), 3e38), np.ones(2)), (np.array([[3e38, -3e38]]), np.ones(1))]
+    write_head(file, layers, HeadInfo(4, kind, (1, 10), None, "zcurate"))
+    with pytest.raises(HeadError, match="overflow"):
+        LinearHead(str(file)).score(unit(2, 4))

@@ -329,11 +329,15 @@ def test_explain_tells_by_family(built, zcurate):
     dog = next(r["sample_id"] for k, r in rows.items() if k == "m0")
     code, text, _ = zcurate("explain", ds, dog.hex())
     assert code == 0
-    assert "outcome: dropped by decisions/scores" in text
+    assert "outcome: dropped by decisions/scores (dogs: no dogs here" in text
     assert "scores.tags                  painting, dog" in text
     assert "no dogs here" in text
     broken = next(r["sample_id"] for k, r in rows.items() if k == "broken")
-    assert "not kept: decisions/filter has not decided" in zcurate("explain", ds, broken.hex())[1]
+    assert (
+        "outcome: not kept: profile failed: TruncatedImageError\n" in zcurate("explain", ds, broken.hex())[1]
+    )
+    quota = next(r["sample_id"] for r in rows.values() if r["decisions/sampling.reason"] == "quota")
+    assert explain_sample(str(ds), quota)["outcome"] == "dropped by decisions/sampling (quota)"
     assert show(["a\nb", "\x1b[2J"]) == "a\\nb, \\x1b[2J"
 
 
