@@ -113,9 +113,8 @@ def opened(
                 raise EmptyImageError(f"{image.format} of {image.width} x {image.height} pixels")
             if not tiff and image.format != "JXL":
                 orientation = exif_orientation(image.info.get("exif") or b"")
-            orientation = (
-                int(orientation) if orientation in range(1, 9) else 1
-            )  # TIFF may have it as a fraction
+            # a TIFF may have it as a fraction, which equals a whole number and is none
+            orientation = int(orientation) if orientation in range(1, 9) else 1
             icc = image.info.get("icc_profile") or b""
             alpha = has_alpha(image)
             later = pending_profile(icc, "RGB") if image.mode == "RGB" and not alpha else b""
