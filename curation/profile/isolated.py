@@ -260,7 +260,8 @@ def _room_for(shape: Any, limits: DecodeLimits) -> np.ndarray:
 
 
 _FACTS = {"format": str, "mode": str, "bit_depth": int, "frames": int, "orientation": int, "turn": int}
-_TEXTS = {"hidden_text": ("", *(text for texts in SIGNATURES.values() for text in texts))}
+#: What `hidden_text` may be: it ends up in the dataset as it is.
+_HIDDEN_TEXTS = ("", *(text for texts in SIGNATURES.values() for text in texts))
 _FLAGS = ("has_icc", "has_alpha")
 _BYTES = ("icc", "stored_hash")
 
@@ -269,7 +270,7 @@ def _picture(facts: dict[str, Any], pixels: np.ndarray) -> Decoded:
     try:
         values = {k: kind(facts[k]) for k, kind in _FACTS.items()}
         values |= {k: bool(facts[k]) for k in _FLAGS}
-        values |= {k: known[known.index(facts[k])] for k, known in _TEXTS.items()}
+        values["hidden_text"] = _HIDDEN_TEXTS[_HIDDEN_TEXTS.index(facts["hidden_text"])]
         values |= {k: base64.b64decode(facts[k], validate=True) for k in _BYTES}
     except (KeyError, TypeError, ValueError) as e:
         raise _GarbledError(f"facts of the picture: {e!r}") from e

@@ -20,7 +20,7 @@ _MAX_HEADER_BYTES = 1 << 20
 _FORMAT = "zcurate.head"
 _ACTIVATIONS = ("none", "relu")
 _LAION_RANGE = (1.0, 10.0)
-#: Ends of a range that scores of 32 bits can be mapped from.
+#: Largest magnitude of either end of a range: a score is float32, and its distance from an end must be one, too.
 _MOST_RANGE = 1e30
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
