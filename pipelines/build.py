@@ -6,10 +6,10 @@ import contextlib
 import io
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zcurate.curation.errors import ConfigError, ShardInvalidError
 from zcurate.curation.store import (
@@ -31,6 +31,12 @@ from .recipe import Recipe, SourceConfig, check_target
 from .results import RunResult
 from .runlog import RunRecord, new_record, write_record
 from .runner import Runner
+from .source_notes import source_notes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from zcurate.curation.ingest import ListingCounts
 
 ENGINES = ("ray", "inline")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_QUARANTINED = 0, 1, 2, 3
@@ -55,13 +61,14 @@ class BuildOptions:
 
 @dataclass
 class BuildOutcome:
-    """How a build ended; `exit_code` as the command line returns it."""
+    """How a build ended; `exit_code` as the command line returns it, `notes` what people should know besides."""
 
     exit_code: int
     record: RunRecord
     result: RunResult
     plan: Plan
     report: Path | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def source_name(config: SourceConfig) -> str:
@@ -102,6 +109,20 @@ def ingest_source(
     Args:
         options, dataset_options: fsspec options of the source and of the dataset.
     """
+    info, counts, batches = listing(config, options)
+    if rows_per_shard is None:
+        rows_per_shard, batches = rows_per_shard_for(batches)
+    dataset = Dataset.create(url, rows_per_shard, dataset_options)
+    register_source(dataset, info)
+    summary = append(dataset, info.name, batches)
+    summary.errors, summary.skipped_files = counts.errors, counts.skipped_extension + counts.skipped_hidden
+    return dataset, summary
+
+
+def listing(
+    config: SourceConfig, options: dict[str, Any] | None = None
+) -> tuple[SourceInfo, ListingCounts, Iterator[pa.RecordBatch]]:
+    """(the source, counts that fill as it is read, its files): no image is opened."""
     from zcurate.curation.ingest import ListingCounts, SourceSpec, list_source
 
     info = source_info(config)
@@ -114,14 +135,7 @@ def ingest_source(
         storage_options=dict(options or {}),
     )
     counts = ListingCounts()
-    batches = list_source(spec, counts)
-    if rows_per_shard is None:
-        rows_per_shard, batches = rows_per_shard_for(batches)
-    dataset = Dataset.create(url, rows_per_shard, dataset_options)
-    register_source(dataset, info)
-    summary = append(dataset, info.name, batches)
-    summary.errors, summary.skipped_files = counts.errors, counts.skipped_extension + counts.skipped_hidden
-    return dataset, summary
+    return info, counts, list_source(spec, counts)
 
 
 def check_names(sources: Sequence[SourceConfig]) -> None:
@@ -144,11 +158,20 @@ def build(recipe: Recipe, options: BuildOptions, command: str = "build") -> Buil
     dataset = None
     if options.ingest and recipe.sources:
         dataset = _ingest(recipe, record)
-    dataset = dataset or Dataset.open(recipe.dataset, _dataset_options(recipe))
-    plan = plan_stages(recipe, read_sources(dataset), options.limit)
+    dataset = dataset or Dataset.open(recipe.dataset, dataset_options(recipe))
+    there = read_sources(dataset)
+    plan = plan_stages(recipe, there, options.limit)
     record.folders = dict(plan.paths)
     write_record(dataset, record)
     outcome = BuildOutcome(EXIT_FAILED, record, RunResult({}), plan)
+    if options.ingest:
+        wanted = {i.name: i for i in map(source_info, recipe.sources)}
+        outcome.notes += source_notes(recipe.dataset, wanted, there)
+    elif later := [s.name for s in plan.stages[len(plan.until(options.until).stages) :]]:
+        outcome.notes.append(
+            f"stages behind {options.until} were not run ({', '.join(later)}): "
+            f"'zcurate retry {recipe.dataset}' brings them up to date, and the report"
+        )
     try:
         for attempt in (1, 2):
             outcome.result = run_plan(dataset, plan.until(options.until), options, record)
@@ -185,7 +208,7 @@ def _ingest(recipe: Recipe, record: RunRecord) -> Dataset:
     """List every source. Damaged sample shards are put aside once all sources have been listed anew."""
     for source in recipe.sources:
         dataset, summary = ingest_source(
-            recipe.dataset, source, recipe.rows_per_shard, recipe.storage_options, _dataset_options(recipe)
+            recipe.dataset, source, recipe.rows_per_shard, recipe.storage_options, dataset_options(recipe)
         )
         record.ingest[source_name(source)] = asdict(summary)
     if set(read_sources(dataset)) <= {source_name(s) for s in recipe.sources}:
@@ -198,7 +221,7 @@ def _ingest(recipe: Recipe, record: RunRecord) -> Dataset:
     return dataset
 
 
-def _dataset_options(recipe: Recipe) -> dict[str, Any]:
+def dataset_options(recipe: Recipe) -> dict[str, Any]:
     return dict(recipe.storage_options) if "://" in recipe.dataset else {}
 
 

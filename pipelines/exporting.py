@@ -98,6 +98,7 @@ def export_one(view: View, config: ExportConfig, facts: ExportFacts | None = Non
         "data_bytes": summary.data_bytes,
         "refused_model_origin": summary.refused_model_origin,
         "unreadable": summary.unreadable,
+        "without_caption": summary.without_caption,
     }
 
 

@@ -108,7 +108,13 @@ def whatif_of(
                 table = table.filter(pa.array([fnmatchcase(n or "", source) for n in given], pa.bool_()))
             yield table
 
-    found = whatif(batches(), condition, n_examples, lambda table: all_ok(table, read))
+    found = whatif(
+        batches(),
+        condition,
+        n_examples,
+        known=lambda table: all_ok(table, read),
+        kept=(lambda table: table.column("kept").to_numpy()) if _decided(view) else None,
+    )
     by_id = {e.sample_id: e for e in found.examples}
     places = _places(view, set(by_id), read)
     examples = [
@@ -116,6 +122,7 @@ def whatif_of(
             "sample_id": i.hex(),
             "value": e.value,
             "matched": e.matched,
+            "kept": places[i]["kept"],
             **{k: places[i][k] for k in ("source", "key")},
             "values": plain({c: places[i][c] for c in read}),
         }
@@ -152,13 +159,21 @@ def whatif_schema(view: View, rule: str) -> pa.Schema:
 
 
 def _live_tables(view: View, columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
+    """(shard, its live rows): `sample_id`, `kept` by the decisions taken so far, and the columns."""
+    decided = _decided(view)
     for shard, table in view.tables(columns):
         live = np.flatnonzero(table.column("live").to_numpy())
-        yield shard, table.take(live).select(["sample_id", *columns])
+        kept = pa.array(view.kept(shard, table, decided))
+        yield shard, table.append_column("kept", kept).take(live).select(["sample_id", "kept", *columns])
+
+
+def _decided(view: View) -> list[str]:
+    """The decisions that have been taken, of some shard at least."""
+    return [g for g in view.decisions if view.has(g)]
 
 
 def _places(view: View, ids: set[bytes], extra: Sequence[str] = ()) -> dict[bytes, dict[str, Any]]:
-    """id -> source, key, text and thumbnail of a few samples, and `extra` columns by their qualified names."""
+    """id -> source, key, text, thumbnail and whether it is kept, of a few samples, and `extra` columns by their qualified names."""
     columns = ["samples.source", "samples.key", "samples.text"]
     if view.plan.path("thumbs"):
         columns.append("thumbs.thumb")
@@ -184,9 +199,11 @@ def _page(condition: str, rows: list[tuple[dict[str, Any], Any]]) -> str:
         )
         label = html_module.escape(f"{place['source']}/{place['key']}")
         verdict = "drop" if example.matched else "keep"
+        said = verdict if place["kept"] else f"{verdict}, already out"
         value = "" if example.value is None else f"{example.value:.6g} · "
         cards.append(
-            f'<figure class="{verdict}">{image}<figcaption>{value}{verdict}<br>{label}</figcaption></figure>'
+            f'<figure class="{verdict}">{image}<figcaption>{value}{said}<br>{label}<br>'
+            f"<code>{example.sample_id.hex()}</code></figcaption></figure>"
         )
     return (
         '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -194,7 +211,7 @@ def _page(condition: str, rows: list[tuple[dict[str, Any], Any]]) -> str:
         f"<title>What if {html_module.escape(condition)}</title><style>body{{font:15px system-ui;margin:2rem;background:#fafafa}}"
         "main{display:grid;grid-template-columns:repeat(auto-fill,minmax(170px,1fr));gap:1rem}figure{margin:0;background:#fff;"
         "padding:.5rem;border-top:4px solid #2a8}figure.drop{border-color:#c43}img{width:100%;aspect-ratio:1;object-fit:contain}"
-        "figcaption{overflow-wrap:anywhere;font-size:13px}</style>"
+        "figcaption{overflow-wrap:anywhere;font-size:13px}code{color:#777;font-size:11px}</style>"
         f"<h1>{html_module.escape(condition)}</h1><main>{''.join(cards)}</main>"
     )
 

@@ -15,16 +15,17 @@ from typing import Any
 import pyarrow as pa
 
 from zcurate.curation.errors import DatasetError, ZcurateError
-from zcurate.curation.store import Dataset, Limit, read_selection, read_sources
+from zcurate.curation.store import Dataset, Limit, append, read_selection, read_sources
 from zcurate.curation.store.selection import ShardBase
 
 from .asking_cost import AskingCost
-from .build import check_names, source_info, source_name
+from .build import check_names, dataset_options, listing, source_info, source_name
 from .chat_checks import check_chats
 from .planned import PlannedStage, plan_stages
 from .recipe import Recipe, check_target
 from .registry import stage_module
 from .runlog import all_records
+from .source_notes import source_notes
 
 #: Rows per second of one worker, for stages that this dataset has no measurement of. Orders of
 #: magnitude from a 2-core machine; a `--sample 1%` run replaces them with measured ones.
@@ -81,6 +82,10 @@ class Preflight:
     warnings: list[str] = field(default_factory=list)
     workers: int = 1
     free_bytes: int | None = None
+    #: Files that the sources list anew, others, and no longer; None where there is no dataset to compare with.
+    new: int | None = None
+    changed: int | None = None
+    gone: int | None = None
 
 
 def preflight(recipe: Recipe, limit: Limit) -> Preflight:
@@ -104,15 +109,22 @@ def preflight(recipe: Recipe, limit: Limit) -> Preflight:
     _check_machine(recipe, report)
     dataset = None
     try:
-        dataset = Dataset.open(recipe.dataset)
+        dataset = Dataset.open(recipe.dataset, dataset_options(recipe))
     except DatasetError:
         report.warnings.append("not ingested yet: rows are counted from the sources' listings")
+    fresh = 0
     if dataset is not None:
-        plan = plan_stages(recipe, read_sources(dataset), limit)
+        there = read_sources(dataset)
+        plan = plan_stages(recipe, there, limit)
         selection = read_selection(dataset, dataset.samples(), limit)
         report.rows = sum(_in_scope(b, selection.rows[s]) for s, b in selection.bases.items())
+        report.warnings += source_notes(recipe.dataset, sources, there)
+        if not report.missing:
+            fresh = _since_ingest(dataset, recipe, limit, report)
     elif not report.missing:
         report.rows = _listed(recipe, limit, report)
+    if dataset is None:
+        report.warnings += source_notes(recipe.dataset, sources, {})
     report.warnings += _idle_globs(
         recipe, {*map(source_name, recipe.sources), *(read_sources(dataset) if dataset else ())}
     )
@@ -121,7 +133,7 @@ def preflight(recipe: Recipe, limit: Limit) -> Preflight:
     report.warnings += warnings
     rates = _measured_rates(dataset, recipe) if dataset else {}
     for stage in plan.stages:
-        report.stages.append(_estimate(stage, dataset, report.rows or 0, rates, report.workers))
+        report.stages.append(_estimate(stage, dataset, report.rows or 0, fresh, rates, report.workers))
     need = sum(s.bytes for s in report.stages)
     if report.free_bytes is not None and need > 0.9 * report.free_bytes:
         report.missing.append(
@@ -149,15 +161,32 @@ def _in_scope(base: ShardBase, rows: int) -> int:
     return live if base.fraction is None else round(live * base.fraction)
 
 
+def _since_ingest(dataset: Dataset, recipe: Recipe, limit: Limit, report: Preflight) -> int:
+    """Compare the sources' listings with what is ingested; rows that a build would add."""
+    report.new = report.changed = report.gone = 0
+    for config in recipe.sources:
+        try:
+            info, _, batches = listing(config, recipe.storage_options)
+            summary = append(dataset, info.name, batches, dry_run=True)
+        except ZcurateError as e:
+            report.missing.append(f"source {config.root}: {e}")
+            return 0
+        report.new += summary.new
+        report.changed += summary.changed
+        report.gone += summary.missing
+    fresh = report.new + report.changed
+    if limit.rows is not None:
+        return min(fresh, max(0, limit.rows - (report.rows or 0)))
+    return fresh if limit.fraction is None else round(fresh * limit.fraction)
+
+
 def _listed(recipe: Recipe, limit: Limit, report: Preflight) -> int | None:
     """Rows the sources would give, from listing them without opening an image."""
-    from zcurate.curation.ingest import SourceSpec, list_source
-
     total = 0
     for config in recipe.sources:
         try:
-            info = source_info(config)
-            total += sum(b.num_rows for b in list_source(SourceSpec(info.name, info.root, info.kind)))
+            _, _, batches = listing(config, recipe.storage_options)
+            total += sum(b.num_rows for b in batches)
         except ZcurateError as e:
             report.missing.append(f"source {config.root}: {e}")
             return None
@@ -182,13 +211,19 @@ def _measured_rates(dataset: Dataset, recipe: Recipe) -> dict[str, float]:
 
 
 def _estimate(
-    stage: PlannedStage, dataset: Dataset | None, rows: int, rates: dict[str, float], workers: int
+    stage: PlannedStage,
+    dataset: Dataset | None,
+    rows: int,
+    fresh: int,
+    rates: dict[str, float],
+    workers: int,
 ) -> StageEstimate:
+    """`rows` are in the dataset, `fresh` ones would be ingested first."""
     done = 0
     if dataset is not None:
         index = dataset.index(stage.primary)
         done = sum(m.rows for m in index.metas.values() if m.lineage == stage.bound.lineage)
-    left = max(0, rows - done)
+    left = max(0, rows - done) + fresh
     asking = _asking_cost(stage, dataset, left)
     rate = rates.get(stage.name) or (None if asking else _typical_rate(stage))
     parallel = 1 if stage.kind == "global" else workers
@@ -260,6 +295,10 @@ def show_preflight(report: Preflight) -> None:
     """For people."""
     rows = "unknown number of" if report.rows is None else f"{report.rows:,}"
     print(f"{report.recipe} → {report.dataset}: {rows} rows, {report.workers} workers here")
+    if report.new or report.changed or report.gone:
+        print(
+            f"  since the last ingest: {report.new:,} new files, {report.changed:,} changed, {report.gone:,} gone; counted below"
+        )
     width = max((len(s.stage) for s in report.stages), default=0)
     for s in report.stages:
         basis = "measured here" if s.measured else "typical"

@@ -147,7 +147,12 @@ class Searcher:
         given = [n for n, v in (("image", image), ("vector", vector), ("sample", sample)) if v is not None]
         if len(given) > 1 or (not given and text is None):
             raise ConfigError(
-                "give a text, an image, a vector or a sample id to search by; a text may go with one of them"
+                "give a text, an image, a vector or a sample to search by; a text may go with one of them"
+                + (
+                    "; what a rule alone matches: 'zcurate whatif DATASET --rule RULE'"
+                    if where and not given
+                    else ""
+                )
             )
         if mode == "text" and text is None:
             raise ConfigError("searching by words alone needs a text")

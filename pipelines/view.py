@@ -113,14 +113,17 @@ class View:
         last = [g for g in ("captions", "profile") if self.plan.path(g)][:1]
         need = [f"{g}._status" for g in last]
         for shard, table in self.tables([*columns, *(n for n in need if n not in columns)]):
-            mask = table.column("live").to_numpy().copy()
-            # Of recipes without a stage that decides, too.
-            mask[list(self.selection.bases[shard].dropped)] = False
-            for name in table.column_names:
-                if name.startswith("keep:"):
-                    mask &= table.column(name).to_numpy()
-            mask &= all_ok(table, need)
+            mask = self.kept(shard, table, self.decisions) & all_ok(table, need)
             yield shard, table.take(np.flatnonzero(mask))
+
+    def kept(self, shard: str, table: pa.Table, decisions: Sequence[str]) -> np.ndarray:
+        """Which rows of a shard's `table` are live and kept by these decisions and by people: bool [n]."""
+        mask = table.column("live").to_numpy().copy()
+        # Of recipes without a stage that decides, too.
+        mask[list(self.selection.bases[shard].dropped)] = False
+        for group in decisions:
+            mask &= table.column(f"keep:{group}").to_numpy()
+        return mask
 
     def find(self, sample_id: bytes) -> tuple[str, int] | None:
         """(shard, row) of the latest row of an id."""

@@ -26,12 +26,14 @@ An empty list is not null: nothing is in it, and its count is 0. A null inside a
 A rule fires where its expression is *true*, so a row whose input is null is not dropped by it.
 """
 
+from .check import DERIVED, kind_of
 from .explain import Explanation, explain
 from .expression import Expression, columns_of, compile_expression
 from .rules import Rule, RuleSet, decide, parse_rules
 from .whatif import WhatIf, whatif
 
 __all__ = [
+    "DERIVED",
     "Explanation",
     "Expression",
     "Rule",
@@ -41,6 +43,7 @@ __all__ = [
     "compile_expression",
     "decide",
     "explain",
+    "kind_of",
     "parse_rules",
     "whatif",
 ]

@@ -20,11 +20,15 @@ HALF_BINS = 20
 
 @dataclass
 class Counts:
-    """Rows seen; `matched` would be dropped, `null` have a null input and would not be."""
+    """Rows seen; `matched` would be dropped, `null` have a null input and would not be.
+
+    `newly`: of those matched the ones that are kept today, so what the rule would cost. None where nothing says what is.
+    """
 
     total: int = 0
     matched: int = 0
     null: int = 0
+    newly: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ def whatif(
     condition: str | Expression,
     n_examples: int = 12,
     known: Callable[[pa.Table], np.ndarray] | None = None,
+    kept: Callable[[pa.Table], np.ndarray] | None = None,
 ) -> WhatIf:
     """Try a condition on data, one batch at a time.
 
@@ -161,6 +166,7 @@ def whatif(
         n_examples: how many borderline samples, at most.
         known: which rows the condition can be asked about, bool [n]; of others, such as unreadable files, the answer is
             null, whatever the condition. Default: all.
+        kept: which rows are kept today, bool [n]. Default: not known, nothing is said of it.
 
     Raises:
         ConfigError: the condition is wrong for the schema, or there are no batches to check it against.
@@ -185,7 +191,8 @@ def whatif(
             verdict = pc.if_else(pa.array(known(table)), verdict, pa.scalar(None, pa.bool_()))
         null = pc.is_null(verdict).to_numpy(zero_copy_only=False)
         matched = pc.fill_null(verdict, False).to_numpy(zero_copy_only=False)
-        _count(counts, matched, null)
+        today = kept(table) if kept else None
+        _count(counts, matched, null, today)
         if source_name is not None:
             encoded = as_array(table.column(source_name), table.num_rows, pa.string()).dictionary_encode(
                 "encode"
@@ -193,7 +200,8 @@ def whatif(
             codes = encoded.indices.to_numpy(zero_copy_only=False)
             for code, name in enumerate(encoded.dictionary.to_pylist()):
                 rows = codes == code
-                _count(per_source.setdefault(name or "", Counts()), matched[rows], null[rows])
+                here = today[rows] if today is not None else None
+                _count(per_source.setdefault(name or "", Counts()), matched[rows], null[rows], here)
         has_id = "sample_id" in table.schema.names
         ids = as_array(table.column("sample_id"), table.num_rows, pa.binary(16)) if has_id else None
         around.add(table, matched, ids)
@@ -212,7 +220,9 @@ def whatif(
     return WhatIf(expression.text, counts, sources, around.comparison.threshold, histogram, around.examples())
 
 
-def _count(counts: Counts, matched: np.ndarray, null: np.ndarray) -> None:
+def _count(counts: Counts, matched: np.ndarray, null: np.ndarray, kept: np.ndarray | None) -> None:
     counts.total += len(matched)
     counts.matched += int(matched.sum())
     counts.null += int(null.sum())
+    if kept is not None:
+        counts.newly = (counts.newly or 0) + int((matched & kept).sum())

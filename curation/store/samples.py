@@ -110,18 +110,21 @@ def read_sources(dataset: Dataset) -> dict[str, SourceInfo]:
     return sources
 
 
-def append(dataset: Dataset, source: str, batches: Iterable[pa.RecordBatch]) -> AppendSummary:
+def append(
+    dataset: Dataset, source: str, batches: Iterable[pa.RecordBatch], dry_run: bool = False
+) -> AppendSummary:
     """Bring a dataset up to date with one complete listing of a source.
 
     Args:
         batches: the whole listing, in its own fixed order, with the columns of `LISTED`.
+        dry_run: only count.
 
     Repeating an interrupted call continues it: what was committed counts as unchanged.
     Memory: about 100 bytes per row that the dataset already holds of this source.
     """
     index = dataset.samples()
     summary = AppendSummary()
-    writer = _ShardWriter(dataset, index, summary)
+    writer = _NoWriter() if dry_run else _ShardWriter(dataset, index, summary)
     known = _known_rows(dataset, index, source)
     removed = read_overlay(dataset).removed
     unlisted: set[str] = set()
@@ -153,7 +156,8 @@ def append(dataset: Dataset, source: str, batches: Iterable[pa.RecordBatch]) -> 
             summary.missing += len(tombstones)
             writer.add(_with_op(tombstones, "tombstone", np.ones(len(tombstones), bool)))
     writer.close()
-    index.save()
+    if not dry_run:
+        index.save()
     return summary
 
 
@@ -235,6 +239,16 @@ class _ShardWriter:
                 return
         self.index.add(shard, self.dataset.storage.info(self.index.shard_path(shard)), meta)
         self.summary.shards += 1
+
+
+class _NoWriter:
+    """Takes the rows of a dry run."""
+
+    def add(self, table: pa.Table) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 _NEW, _SAME, _CHANGED = 0, 1, 2

@@ -75,11 +75,8 @@ def show_outcome(outcome, as_json: bool) -> int:
     """Print how a build ended; returns its exit code."""
     record = outcome.record
     if as_json:
-        print(
-            json.dumps(
-                {**dataclasses.asdict(record), "report": str(outcome.report) if outcome.report else None}
-            )
-        )
+        more = {"report": str(outcome.report) if outcome.report else None, "notes": outcome.notes}
+        print(json.dumps({**dataclasses.asdict(record), **more}))
         return outcome.exit_code
     for message in record.failed[:20]:
         print(f"failed: {message}", file=sys.stderr)
@@ -91,6 +88,8 @@ def show_outcome(outcome, as_json: bool) -> int:
         print(f"error rows: {counts}  (zcurate errors {record.recipe['dataset']})")
     for e in record.exports:
         print(f"export: {export_line(e)}")
+    for note in outcome.notes:
+        print(f"note: {note}")
     if outcome.report:
         print(f"report: {outcome.report}")
     print(f"{record.state} in {record.seconds:.1f} s")
@@ -104,6 +103,11 @@ def export_line(facts: dict) -> str:
         left.append(f"{facts['unreadable']} left out: original bytes gone or changed since profiling")
     if facts["refused_model_origin"]:
         left.append(f"{facts['refused_model_origin']} left out: made by a model (--allow-model-origin)")
+    if facts.get("without_caption"):
+        left.append(
+            f"{facts['without_caption']} without any text: captions come from 'zcurate build caption' "
+            "(a model), placeholders with --include-placeholders"
+        )
     return "; ".join(
         [f"{facts['out']}  {facts['rows']} rows in {facts['files']} files ({facts['format']})", *left]
     )

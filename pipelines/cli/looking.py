@@ -1,20 +1,21 @@
-"""Commands that look: status, errors, whatif, explain, report."""
+"""Commands that look: status, errors, columns, whatif, explain, report."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .options import AsJson, sample_ids
+from .options import AsJson
 
 DatasetArg = Annotated[str, typer.Argument(metavar="DATASET", help="Dataset directory or URL.")]
 
 
 def register(app: typer.Typer) -> None:
-    for function in (status, errors, whatif, explain, report):
+    for function in (status, errors, columns, whatif, explain, report):
         app.command(rich_help_panel="Look")(function)
 
 
@@ -72,6 +73,28 @@ def errors(
             print("no error rows")
 
 
+def columns(
+    dataset: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATASET]", help="Also the columns of every group of this dataset."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What rules can read: columns with kind, unit and meaning.
+
+    Example: `zcurate columns ds`
+    """
+    from dataclasses import asdict
+
+    from ..rule_columns import rule_columns, show_columns
+
+    found = rule_columns(dataset)
+    if as_json:
+        print(json.dumps([asdict(c) for c in found]))
+    else:
+        show_columns(found)
+
+
 def whatif(
     dataset: DatasetArg,
     rule: Annotated[
@@ -98,34 +121,44 @@ def whatif(
     if as_json:
         print(json.dumps(facts))
         return
-    total = max(1, facts["total"])
-    print(
-        f"{facts['condition']}: {facts['matched']} of {facts['total']} rows ({facts['matched'] / total:.1%}), {facts['null']} without a value"
-    )
+    print(f"{facts['condition']}: {_counted(facts, 'rows ')}")
     for name, counts in sorted(facts["sources"].items()):
-        share = counts["matched"] / max(1, counts["total"])
-        print(
-            f"  {name}: {counts['matched']} of {counts['total']} ({share:.1%}), {counts['null']} without a value"
-        )
+        print(f"  {name}: {_counted(counts)}")
     for e in facts["examples"]:
         value = f"{e['value']:<12.6g}" if e["value"] is not None else show(list(e["values"].values()))
-        print(f"  {'drop' if e['matched'] else 'keep'}  {value} {e['sample_id']}  {e['source']}/{e['key']}")
+        out = "" if e["kept"] else "  (already out)"
+        print(
+            f"  {'drop' if e['matched'] else 'keep'}  {value} {e['sample_id']}  {e['source']}/{e['key']}{out}"
+        )
     if html:
         print(f"thumbnails: {html}")
 
 
+def _counted(counts: Mapping[str, Any], unit: str = "") -> str:
+    share = counts["matched"] / max(1, counts["total"])
+    newly = "" if counts["newly"] is None else f"; {counts['newly']} of them kept today"
+    return f"{counts['matched']} of {counts['total']} {unit}({share:.1%}){newly}; {counts['null']} without a value"
+
+
 def explain(
     dataset: DatasetArg,
-    sample: Annotated[str, typer.Argument(metavar="ID", help="Sample id: 32 hex digits.")],
+    sample: Annotated[
+        str,
+        typer.Argument(
+            metavar="SAMPLE", help="Its id or the first digits of it, SOURCE/KEY, or the path of the file."
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Everything known of one sample: signals, decisions, group, captions, weight.
 
-    Example: `zcurate explain ds 0f3c...`
+    Examples: `zcurate explain ds 0f3c2a`, `zcurate explain ds Pictures/cat-12`, `zcurate explain ds ~/Pictures/cat-12.jpg`
     """
     from ..explaining import explain_sample, print_explanation
+    from ..sample_names import named_sample
+    from ..view import open_view
 
-    facts = explain_sample(dataset, sample_ids([sample])[0])
+    facts = explain_sample(dataset, named_sample(open_view(dataset), sample))
     if as_json:
         print(json.dumps(facts))
     else:

@@ -39,7 +39,10 @@ def search(
     vector: Annotated[
         Path | None, typer.Option(help="Vector to search by: a .npy of the encoder's width.")
     ] = None,
-    sample: Annotated[str | None, typer.Option("--id", metavar="ID", help="Sample to search by.")] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--id", metavar="SAMPLE", help="Sample to search by, as `zcurate explain` takes it."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100_000, help="Results.")] = 10,
     where: WhereOption = None,
     text_only: Annotated[bool, typer.Option("--text-only", help="Words alone (BM25), no vectors.")] = False,
@@ -62,6 +65,7 @@ def search(
     Examples: `zcurate search ds "a red bridge" --where "short_side_px >= 512" --html found.html`,
     `zcurate search ds --image photo.jpg`, `zcurate search ds --batch failing.txt --out gaps/`
     """
+    from ..sample_names import named_sample
     from ..searching import open_search
 
     if text_only and vector_only:
@@ -83,7 +87,7 @@ def search(
         query,
         image,
         None if vector is None else _read_vector(vector),
-        None if sample is None else sample_ids([sample])[0],
+        None if sample is None else named_sample(searcher.view, sample),
         k, where, mode, exact, dropped,
     )  # fmt: skip
     if html is not None:

@@ -289,7 +289,7 @@ def test_whatif_reads_every_group_and_can_be_kept_to_sources(built, zcurate):
     ds, _ = built
     found = whatif_of(str(ds), "aesthetic < 4.5", 4)
     assert (found["matched"], found["null"], found["total"]) == (8, 1, 32)
-    assert found["sources"]["web-a"] == {"total": 14, "matched": 8, "null": 1}
+    assert found["sources"]["web-a"] == {"total": 14, "matched": 8, "null": 1, "newly": 2}
     code, text, _ = zcurate("whatif", ds, "--rule", '"logo" in tags', "--source", "web-*", "--json")
     facts = json.loads(text)
     assert (code, facts["matched"], facts["total"], set(facts["sources"])) == (0, 8, 22, {"web-a", "web-b"})
