@@ -313,6 +313,8 @@ class Runner:
         name = f"{stage.name} {'(whole dataset)' if unit == ALL else unit}"
         self.result.events.append(f"{name}: {failure.kind}{rows_text(outcome.suspects)}: {failure.message}")
         reason = trouble.note(outcome, stage.bound.spec.resources)
+        if failure.kind == "fault" and outcome.task.probe_row is not None:
+            self.result.events.append(failure.trace)
         if failure.kind == "input" and failure.shard_id:
             self._remake(failure.shard_id, failure.message)
         elif failure.kind == "stop":

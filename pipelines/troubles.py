@@ -15,7 +15,11 @@ from .execution.worker import MapTask
 MAX_ATTEMPTS = 20
 #: Failures with an exception that belongs to no row: a bug, or a machine's fault.
 MAX_STAGE_FAILURES = 3
+#: Rows of one shard that may meet a bug of the stage, each for itself. More, and it is no odd file: the shard is given up.
+MAX_FAULTY_ROWS = 5
 MAX_MEMORY_FAILURES = 4
+#: Longest part of an exception's text that a row keeps, in characters.
+_MOST_TEXT = 400
 
 
 @dataclass
@@ -23,8 +27,9 @@ class Trouble:
     """History of one shard of one stage.
 
     Attributes:
-        to_probe: rows that were in progress when a worker died or hung: each is tried alone before
+        to_probe: rows that were in progress when a worker died, hung or met a bug: each is tried alone before
             anything is held against it.
+        faulty: of the quarantined ones those that met a bug, alone too.
         quarantined: row -> (error class, message) of rows that failed alone too.
     """
 
@@ -32,6 +37,7 @@ class Trouble:
     kinds: Counter = field(default_factory=Counter)
     to_probe: list[int] = field(default_factory=list)
     quarantined: dict[int, tuple[str, str]] = field(default_factory=dict)
+    faulty: int = 0
 
     def note(self, outcome: Outcome, resources: Resources) -> str | None:
         """Take in one failure. Returns why the shard is given up, or None when it is to be tried again.
@@ -48,6 +54,10 @@ class Trouble:
         if failure.kind == "memory" and self.kinds["memory"] >= MAX_MEMORY_FAILURES:
             limit = f"limit {resources.memory_bytes / 2**30:g} GiB per worker"
             return f"out of memory {MAX_MEMORY_FAILURES} times, alone too ({limit})"
+        if failure.kind == "fault":
+            reason = self._note_fault(outcome)
+            if reason is not None:
+                return reason
         if self.attempts >= MAX_ATTEMPTS:
             return f"failed {MAX_ATTEMPTS} times, last: {failure.message}"
         if failure.kind in ("deadline", "died") and isinstance(task, MapTask):
@@ -58,6 +68,20 @@ class Trouble:
             else:
                 self.to_probe += [r for r in outcome.suspects if r not in self.to_probe]
         return None
+
+    def _note_fault(self, outcome: Outcome) -> str | None:
+        """A bug met while rows were in progress: theirs if they meet it alone too, else the shard's."""
+        row, message = outcome.task.probe_row, outcome.failure.message
+        if row is not None:
+            self.to_probe.remove(row)
+            self.quarantined[row] = ("UnexpectedError", f"{message[:_MOST_TEXT]} (a bug, met alone too)")
+            self.faulty += 1
+            more = self.faulty > MAX_FAULTY_ROWS
+            return f"more than {MAX_FAULTY_ROWS} rows meet a bug, the last: {message}" if more else None
+        self.to_probe += [r for r in outcome.suspects if r not in self.to_probe]
+        # A row that met it alone accounts for one failure of the whole shard and one of its own.
+        unexplained = self.kinds["fault"] - 2 * self.faulty
+        return message if unexplained >= MAX_STAGE_FAILURES else None
 
     def _quarantine(self, row: int, kind: str, resources: Resources) -> None:
         self.to_probe.remove(row)

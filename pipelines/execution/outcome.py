@@ -14,8 +14,8 @@ class Outcome:
     """Attributes:
     task: what ran.
     results: one per shard committed; empty for a probe.
-    failure: kind is input, memory, stage, stop, deadline, died or lost; None when it went well.
-    suspects: rows that were in progress when a worker was killed or died; empty when unknown.
+    failure: kind is input, memory, stage, fault, stop, deadline, died or lost; None when it went well.
+    suspects: rows that were in progress when a worker was killed, died or met a bug; empty when unknown.
     """
 
     task: MapTask | GlobalTask
@@ -26,5 +26,5 @@ class Outcome:
     @classmethod
     def of(cls, task: MapTask | GlobalTask, result: list[ShardResult] | TaskFailure) -> Outcome:
         if isinstance(result, TaskFailure):
-            return cls(task, failure=result)
+            return cls(task, failure=result, suspects=result.rows)
         return cls(task, tuple(result))

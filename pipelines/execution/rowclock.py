@@ -77,6 +77,12 @@ class RowClock:
     def start(self, first: int, last: int) -> None:
         _RECORD.pack_into(self._map, 0, self._task, ROWS, first, last, time.monotonic(), self._pid)
 
+    @property
+    def rows(self) -> range:
+        """Rows in progress; empty in any other phase."""
+        _, phase, first, last, _, _ = _RECORD.unpack_from(self._map)
+        return range(first, last + 1) if phase == ROWS else range(0)
+
     def finished(self, rows: int, of: int) -> None:
         _DONE.pack_into(self._map, _RECORD.size, rows, of)
 

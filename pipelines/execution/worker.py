@@ -36,6 +36,8 @@ from .fan_out import fan_out
 from .rowclock import GLOBAL, IDLE, READING, SETUP, RowClock
 
 _MAX_LOADED = 4
+#: A bug met while so many rows were in progress is looked for row by row; with more the shard is simply tried again.
+_MOST_SUSPECTS = 16
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,15 @@ class GlobalTask:
 class TaskFailure:
     """Why a task did not end well.
 
-    `kind`: input (a damaged shard), memory, stage (a bug or its environment), or stop (no shard of the stage can
-    do better).
+    `kind`: input (a damaged shard), memory, stage (a bug or its environment), fault (the same, while `rows` were in
+    progress), or stop (no shard of the stage can do better).
     """
 
     kind: str
     message: str
     shard_id: tuple[str, str] | None = None
     trace: str = ""
+    rows: tuple[int, ...] = ()
 
 
 class ShardWorker:
@@ -127,8 +130,12 @@ class ShardWorker:
             return TaskFailure("stop", str(e))
         except ZcurateError as e:
             return TaskFailure("stage", str(e))
-        except Exception as e:  # noqa: BLE001 - a stage's own bug must fail its shard, not the run
-            return TaskFailure("stage", f"{type(e).__name__}: {e}", trace=traceback.format_exc(limit=20))
+        except Exception as e:  # noqa: BLE001 - a stage's own bug must fail its row or shard, not the run
+            rows = tuple(self.clock.rows) if len(self.clock.rows) <= _MOST_SUSPECTS else ()
+            kind = "fault" if rows and isinstance(task, MapTask) else "stage"
+            return TaskFailure(
+                kind, f"{type(e).__name__}: {e}", trace=traceback.format_exc(limit=20), rows=rows
+            )
         finally:
             self.clock.phase(IDLE)
 

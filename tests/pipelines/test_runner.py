@@ -103,14 +103,27 @@ def test_error_rows_and_retry(tmp_path, stages):
     assert log.read_text() == "words error\n", "only the failed row, and nothing follows from equal output"
 
 
-def test_a_bug_in_a_stage_fails_its_shard_not_the_others(tmp_path, stages):
+def test_a_bug_in_a_stage_costs_the_row_that_meets_it(tmp_path, stages):
     d = words_dataset(tmp_path / "ds", [*WORDS[:12], "bug", *WORDS[12:]])
+    result, plan = run(d)
+    assert result.complete
+    assert result.tallies["zcteststages.words"].rows_error == 1
+    [(_, shard, row, name, message)] = result.quarantined
+    assert (shard, row, name) == ("00000001", 2, "UnexpectedError")
+    assert "RuntimeError: a bug in the stage" in message
+    assert any("Traceback" in e for e in result.events), "whoever mends it finds where it is"
+    table = d.read(plan.stages[0].primary, shard)
+    assert table["_status"].to_pylist().count("error") == 1
+
+
+def test_a_bug_that_many_rows_meet_fails_their_shard_not_the_others(tmp_path, stages):
+    d = words_dataset(tmp_path / "ds", [*WORDS[:10], *["bug"] * 10, *WORDS[10:]])
     result, plan = run(d)
     assert not result.complete
     assert len(result.failed) == 1
     assert "00000001" in result.failed[0]
     assert "a bug in the stage" in result.failed[0]
-    assert sorted(d.index(plan.stages[0].primary).metas) == [f"{i:08d}" for i in (0, 2, 3, 4)]
+    assert sorted(d.index(plan.stages[0].primary).metas) == [f"{i:08d}" for i in (0, 2, 3, 4, 5)]
 
 
 def test_two_recipes_on_one_dataset_do_no_harm(tmp_path, stages):
@@ -138,5 +151,5 @@ def test_exit_codes(tmp_path, stages):
     quiet = {"engine": "inline", "quiet": True}
     assert build(recipe, BuildOptions(**quiet)).exit_code == 3
     assert build(recipe, BuildOptions(**quiet, max_quarantined=0.1)).exit_code == 0
-    words_dataset(tmp_path / "bug", ["bug"])
+    words_dataset(tmp_path / "bug", ["bug"] * 9)
     assert build(build_recipe(words_recipe(tmp_path / "bug"), "test"), BuildOptions(**quiet)).exit_code == 1
