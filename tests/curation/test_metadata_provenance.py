@@ -191,9 +191,8 @@ def test_wide_text_is_read_in_the_order_it_was_written_in(text: str, order: str)
 @pytest.mark.parametrize(
     "software",
     "Adobe Lightroom 7.1|GIMP 2.10.30|Lavf58.29.100|ImageMagick 7|Photos 8.0|HDR+ 1.0.5|paint.net 4.2|Capture One 22|"
-    "Ver.1.10|darktable 4.0|Picasa|Snapseed|Meitu|DxO PhotoLab|Topaz Photo AI|Canva|Figma|Kendalle Raw|CorelDRAW".split(
-        "|"
-    ),
+    "Ver.1.10|darktable 4.0|Picasa|Snapseed|Meitu|DxO PhotoLab|Topaz Photo AI|Canva|Figma|Kendalle Raw|CorelDRAW|"
+    "Luminar Neo|Aurora HDR 2019|Microsoft Designer|Illuminate 2|Kandinsky Museum Scanner".split("|"),
 )
 def test_cameras_and_editors_are_no_generators(software: str) -> None:
     assert not names_generator(software)
@@ -300,3 +299,13 @@ def test_real_generated_pictures_declare_where_they_carry_metadata() -> None:
     with_texts = {p for p in pngs if {"prompt", "workflow"} <= Image.open(p).info.keys()}
     assert len(with_texts) == 19
     assert {p for p in pngs if verdict(p.read_bytes(), "PNG")[0]} == with_texts
+
+
+@pytest.mark.parametrize(
+    "software",
+    "Midjourney v6|DALL·E 3|Amazon_Titan_Image_Generator_v2|Amazon Nova Canvas 1.0|HiDream-I1|Kandinsky 3.0|Шедеврум|OmniGen|"
+    "Lumina-Image-2.0|pollinations.ai|AuraFlow|DeepFloyd IF|即梦AI|Qwen-Image".split("|"),
+)
+def test_generators_are_known_by_the_name_they_give_themselves(software: str) -> None:
+    assert names_generator(software)
+    assert of_png(Software=software) == (True, [f"png text: Software: {software}"])

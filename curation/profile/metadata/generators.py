@@ -48,6 +48,11 @@ _NAMES = (
     r"artbreeder",
     r"wombo",
     r"this ?person ?does ?not ?exist",
+    r"image creator from",
+    r"amazon[ _]nova[ _]canvas|titan[ _]image[ _]generator",
+    r"luma photon",
+    r"getimg\.ai|pollinations|dezgo|mage\.space|bluewillow|higgsfield",
+    r"шедеврум|shedevrum",
     # open models and their programs
     r"stable[- _]?diffusion",
     r"stable cascade",
@@ -76,6 +81,7 @@ _NAMES = (
     r"hunyuan-?(?:image|dit)",
     r"cogview",
     r"kolors\b",
+    r"deepfloyd|kandinsky[- ]?\d|hidream|lumina-image|omnigen\b|auraflow|sana[-_]\d",
     # Chinese services
     r"doubao|豆包",
     r"jimeng|即梦|dreamina",
