@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from zcurate.curation.errors import ConfigError, DatasetError
 from zcurate.curation.store import SAMPLES, read_sources
 
+from .explaining import show
 from .view import View
 
 #: Hex digits that an id is looked up by, at least: fewer would fit many.
@@ -43,7 +44,7 @@ def named_sample(view: View, name: str) -> bytes:
             "of the file; 'zcurate errors', 'whatif' and 'search' print ids"
         )
     if len(found) > 1:
-        shown = "".join(f"\n  {i.hex()}  {label}" for i, label in list(found.items())[:_SHOWN])
+        shown = "".join(f"\n  {i.hex()}  {show(label)}" for i, label in list(found.items())[:_SHOWN])
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise ConfigError(
             f"{text[:200]!r}: {len(found)} samples are called so; give the id of one{shown}{more}"

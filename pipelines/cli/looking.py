@@ -127,9 +127,8 @@ def whatif(
     for e in facts["examples"]:
         value = f"{e['value']:<12.6g}" if e["value"] is not None else show(list(e["values"].values()))
         out = "" if e["kept"] else "  (already out)"
-        print(
-            f"  {'drop' if e['matched'] else 'keep'}  {value} {e['sample_id']}  {e['source']}/{e['key']}{out}"
-        )
+        name = show(f"{e['source']}/{e['key']}")
+        print(f"  {'drop' if e['matched'] else 'keep'}  {value} {e['sample_id']}  {name}{out}")
     if html:
         print(f"thumbnails: {html}")
 

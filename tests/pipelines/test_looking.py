@@ -83,6 +83,17 @@ def test_samples_go_by_id_first_digits_name_and_path(built, zcurate, tmp_path):
     assert (code, known["shop/a0.png"].hex() in found, len(found) > 1) == (0, False, True)
 
 
+def test_names_of_files_do_not_reach_the_terminal_as_they_are(tmp_path, zcurate):
+    for folder in ("x", "y"):
+        picture(tmp_path / "in" / "shop" / folder / "\x1b[2Jsame.png", 1)
+        picture(tmp_path / "in" / "web" / folder / "\x1b[2Jsame.png", 1)
+    assert zcurate("build", write_recipe(tmp_path, "shop", "web"), "--engine", "inline")[0] == 0
+    code, text, _ = zcurate("whatif", tmp_path / "ds", "--rule", "short_side_px > 1")
+    assert (code, "\x1b" in text, "\\x1b[2Jsame" in text) == (0, False, True)
+    code, _, err = zcurate("explain", tmp_path / "ds", "x/\x1b[2Jsame")
+    assert (code, "\x1b" in err, "2 samples are called so" in err) == (2, False, True)
+
+
 def test_a_rule_alone_is_no_search(built, zcurate):
     code, _, err = zcurate("search", built[0], "--where", "blur > 0.5")
     assert code == 2
