@@ -208,7 +208,7 @@ MISTAKES = [
     (["build", "photos", "--engine", "spark", "--set", "source=/tmp"], 2, "spark"),
     (["build", "photos", "--max-quarantined", "lots", "--set", "source=/tmp"], 2, "lots"),
     (["status", "nothere"], 1, "no dataset here"),
-    (["explain", "nothere", "xyz"], 2, "sample id"),
+    (["explain", "nothere", "xyz"], 1, "no dataset here"),
     (["run", "nostage", "nothere"], 2, "unknown stage"),
     (["frobnicate"], 2, "frobnicate"),
 ]
