@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.curation.errors import ConfigError, DatasetError
+from zcurate.curation.errors import ConfigError
 from zcurate.curation.store import SAMPLES, read_sources
 
 from .explaining import show
@@ -29,8 +29,7 @@ def named_sample(view: View, name: str) -> bytes:
             root, with the member of the archive behind it, if any; or the root and such a path, as a shell completes it.
 
     Raises:
-        DatasetError: there is none.
-        ConfigError: several are called so; the message has some of their ids.
+        ConfigError: none is called so, or several; the message has some of their ids.
     """
     text = name.strip()
     if re.fullmatch(r"[0-9a-fA-F]{32}", text):
@@ -39,7 +38,7 @@ def named_sample(view: View, name: str) -> bytes:
     for sample_id, label in _called(view, text):
         found.setdefault(sample_id, label)
     if not found:
-        raise DatasetError(
+        raise ConfigError(
             f"{text[:200]!r}: no such sample in {view.dataset.storage.url}; give an id or its first digits, SOURCE/KEY, or the path "
             "of the file; 'zcurate errors', 'whatif' and 'search' print ids"
         )

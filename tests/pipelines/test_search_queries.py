@@ -122,7 +122,7 @@ def test_queries_that_cannot_be_asked(built, zcurate, tmp_path):
         ("--image", images / "broken.png"): "broken.png",
         ("--image", tmp_path / "absent.png"): "absent.png",
         ("--id", "ff" * 16): "no such sample",
-        ("--id", "xyz"): "not a sample id",
+        ("--id", "xyz"): "no such sample",
         ("!?",): "no word",
         ("red", "--text-only", "--vector-only"): "exclude",
         ("--image", images / "p05.png", "--id", "ff" * 16): "one of them",
