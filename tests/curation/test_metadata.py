@@ -233,6 +233,16 @@ def test_iptc_in_its_encodings(marker: bytes | None, encoding: str) -> None:
     assert values["taken_at"] == "2021-05-06T07:08:09+08:00"
 
 
+def test_an_undeclared_encoding_is_one_for_the_whole_block_of_iptc() -> None:
+    words = ["山", "故宫博物院"]
+    iptc = b"".join(dataset(25, word.encode("gb18030")) for word in words)
+    assert read_metadata(iptc_jpeg(iptc), "JPEG")["keywords"] == words
+    iptc = b"".join(dataset(25, word.encode()) for word in words) + dataset(5, "长城的早晨".encode()[:-1])
+    values = read_metadata(iptc_jpeg(iptc), "JPEG")
+    assert values["keywords"] == words
+    assert values["title"].startswith("长城的早")
+
+
 def test_xmp_is_believed_over_iptc_unless_the_digest_says_that_iptc_changed() -> None:
     iptc = dataset(5, b"from iptc") + dataset(120, b"iptc caption")
     xmp = xmp_packet("<dc:title>from xmp</dc:title>")
@@ -281,6 +291,15 @@ def test_languages_structures_and_undeclared_prefixes_of_xmp() -> None:
     assert values["place"] == "西安, 中国"
 
 
+def test_the_prefix_of_the_packet_itself_is_free() -> None:
+    packet = xmp_packet(
+        "<dc:title>wall</dc:title><dc:subject><rdf:Bag><rdf:li>stone</rdf:li></rdf:Bag></dc:subject>"
+    )
+    packet = packet.replace(b"x:xmpmeta", b"ns0:xmpmeta").replace(b"xmlns:x=", b"xmlns:ns0=")
+    values = read_metadata(CONTAINERS["JXL"](b"", packet), "JXL")
+    assert (values["title"], values["keywords"]) == ("wall", ["stone"])
+
+
 @pytest.mark.parametrize(
     "gps",
     [
@@ -297,11 +316,40 @@ def test_impossible_positions_are_null_in_both(gps: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "time", ["0000:00:00 00:00:00", "    :  :     :  :  ", "2021:02:30 01:01:01", "yesterday"]
+    "time",
+    ["0000:00:00 00:00:00", "0001:01:01 00:00:00", "    :  :     :  :  ", "2021:02:30 01:01:01", "yesterday"],
 )
 def test_times_that_are_none_are_null(time: str) -> None:
     block = exif_block(exif={0x9003: time})
     assert read_metadata(CONTAINERS["WEBP"](block, xmp_packet()), "WEBP")["taken_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("time", "fields", "expected"),
+    [
+        ("2021:05:06 07:08:09+08:00", {}, "2021-05-06T07:08:09+08:00"),
+        ("2021-05-06T07:08:09Z", {}, "2021-05-06T07:08:09+00:00"),
+        ("2021:05:06 07:08:09.25-0330", {}, "2021-05-06T07:08:09.25-03:30"),
+        ("2021:05:06 07:08:09.25+08:00", {0x9291: "7", 0x9011: "+09:00"}, "2021-05-06T07:08:09.7+09:00"),
+        ("1890:01:01 00:00:00", {}, "1890-01-01T00:00:00"),
+    ],
+)
+def test_offset_and_fraction_may_stand_in_the_time_itself(time: str, fields: dict, expected: str) -> None:
+    block = exif_block(exif={0x9003: time, 0x9291: "", 0x9011: "", **fields})
+    assert read_metadata(CONTAINERS["WEBP"](block, xmp_packet()), "WEBP")["taken_at"] == expected
+
+
+@pytest.mark.parametrize("zone", ["+08:00", "+0800"])
+def test_offset_of_a_time_in_xmp(zone: str) -> None:
+    packet = xmp_packet(f"<exif:DateTimeOriginal>2021-05-06T07:08:09{zone}</exif:DateTimeOriginal>")
+    assert read_metadata(CONTAINERS["JXL"](b"", packet), "JXL")["taken_at"] == "2021-05-06T07:08:09+08:00"
+
+
+def test_a_last_letter_of_latin_1_is_no_cut_character() -> None:
+    block = exif_block(first={0x013B: "André".encode("latin-1")})
+    assert read_metadata(CONTAINERS["WEBP"](block, xmp_packet()), "WEBP")["creator"] == "André"
+    block = exif_block(first={0x013B: "李白".encode()[:-1]})
+    assert read_metadata(CONTAINERS["WEBP"](block, xmp_packet()), "WEBP")["creator"] == "李"
 
 
 def test_mojibake_is_put_right() -> None:

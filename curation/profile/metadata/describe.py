@@ -27,7 +27,7 @@ _PLACEHOLDER = re.compile(
     r"oppo_\w+|cof|vsco|charset=.{0,40}|binary comment|null|none)",
     re.IGNORECASE,
 )
-_XMP_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?")
+_XMP_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:?\d\d)?")
 _XMP_POSITION = re.compile(r"(\d{1,3}),(\d{1,2}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?([NSEW])")
 _COMMENT_CREDIT = re.compile(
     rb"(?:CREATOR: |Created (?:with|by) |File written by )([^\0\r\n,]{2,80})", re.IGNORECASE

@@ -33,8 +33,14 @@ _FIRST_TAGS = frozenset(
 _EXIF_TAGS = frozenset({_TAKEN, _TAKEN_OFFSET, _TAKEN_FRACTION, _USER_COMMENT})
 _GPS_TAGS = frozenset({1, 2, 3, 4})
 
-_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)|(Z)")
-_EXIF_TIME = re.compile(r"(\d{4})[:\-/.](\d\d)[:\-/.](\d\d)[ T](\d\d):(\d\d):(\d\d)")
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)|(Z)", re.ASCII)
+_EXIF_TIME = re.compile(
+    r"(\d{4})[:\-/.](\d\d)[:\-/.](\d\d)[ T](\d\d):(\d\d):(\d\d)"
+    r"(?:[.,](\d+))?\s*([+-]\d\d:?\d\d|Z)?",
+    re.ASCII,
+)
+#: Software writes 0001 for "none"; archives date what they scanned by its century.
+_FIRST_YEAR = 1000
 
 
 @dataclass(frozen=True)
@@ -98,17 +104,23 @@ def read_exif(block: bytes) -> Exif:
 
 
 def iso_time(time: str, fraction: str = "", offset: str = "") -> str | None:
-    """`YYYY:MM:DD HH:MM:SS`, sub-second digits and UTC offset as ISO 8601; None if no real date."""
+    """`YYYY:MM:DD HH:MM:SS`, sub-second digits and UTC offset as ISO 8601; None if no real date.
+
+    Some programs write the latter two behind the time, where they count if no field of their own gives them.
+    """
     match = _EXIF_TIME.match(time.strip())
     if not match:
         return None
+    *clock, own_fraction, own_offset = match.groups()
     try:
-        moment = datetime(*(int(g) for g in match.groups()))
+        moment = datetime(*(int(part) for part in clock))
     except ValueError:
         return None
-    digits = fraction.strip()
+    if moment.year < _FIRST_YEAR:
+        return None
+    digits = fraction.strip() or own_fraction or ""
     text = moment.isoformat() + (f".{digits[:9]}" if digits.isascii() and digits.isdigit() else "")
-    zone = _OFFSET.fullmatch(offset.strip())
+    zone = _OFFSET.fullmatch(offset.strip() or own_offset or "")
     if not zone:
         return text
     if zone.group(4):

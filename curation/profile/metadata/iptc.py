@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from .exif import iso_time
-from .text import decode_text
+from .text import text_encoding
 
 TITLE, CAPTION, KEYWORDS, CREATOR, RIGHTS, CREDIT = 5, 120, 25, 80, 116, 110
 CITY, SUBLOCATION, STATE, COUNTRY = 90, 92, 95, 101
@@ -87,10 +87,18 @@ def read_iptc(block: bytes) -> Iptc:
             values = raw.setdefault(dataset, [])
             if len(values) < _MAX_REPEATS:
                 values.append(value)
+    encoding = "utf-8" if utf8 else _encoding([v for values in raw.values() for v in values])
     return Iptc(
-        {n: [_decoded(v, utf8) for v in values] for n, values in raw.items()}, hashlib.md5(block).digest()
+        {n: [v.decode(encoding, "replace") for v in values] for n, values in raw.items()},
+        hashlib.md5(block).digest(),
     )
 
 
-def _decoded(raw: bytes, utf8: bool) -> str:
-    return raw.decode("utf-8", "replace") if utf8 else decode_text(raw)
+def _encoding(values: list[bytes]) -> str:
+    """The one encoding of a block that declares none: a keyword of one ideograph says too little by itself.
+
+    Values of UTF-8 may each be cut within their last character, which no decoder forgives in the midst of a text.
+    """
+    if all(text_encoding(value) == "utf-8" for value in values):
+        return "utf-8"
+    return text_encoding(b"\n".join(values))

@@ -21,31 +21,37 @@ _COMMON = re.compile(
 # GB 2312 ideographs (rows 16..87), and its rows of punctuation, letters and digits (1..9).
 _GB2312_TEXT = re.compile(rb"(?:[\x00-\x7f]|[\xb0-\xf7][\xa1-\xfe]|[\xa1-\xa9][\xa1-\xfe])*+")
 _TWO_IDEOGRAPHS = re.compile(rb"(?:[\xb0-\xf7][\xa1-\xfe]){2}")
+_CP1252_GAPS = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 
 #: Most bytes of one text that are looked at before it is cut to its column's length.
 _MAX_ENCODED_BYTES = 1 << 20
 
 
 def decode_text(raw: bytes) -> str:
-    """Bytes of an undeclared encoding as text; never fails.
+    """Bytes of an undeclared encoding as text; never fails. Half a character at the end is left out."""
+    raw = raw[:_MAX_ENCODED_BYTES]
+    encoding = text_encoding(raw)
+    return raw.decode(encoding, "ignore" if encoding == "utf-8" else "replace")
 
-    UTF-8 where it is valid; else GB 18030 where everything but ASCII is made of GB 2312 pairs and two
-    ideographs stand together (Chinese software writes it into ASCII fields); else Windows-1252 or Latin-1.
+
+def text_encoding(raw: bytes) -> str:
+    """The encoding of bytes that declare none, by its Python name; decoding with it may need "replace".
+
+    UTF-8 where they are valid, but for a last character that was cut; else GB 18030 where everything but ASCII
+    is made of GB 2312 pairs and two ideographs stand together (Chinese software writes it into ASCII fields);
+    else Windows-1252, or Latin-1 where one of the five bytes is used that the former has no character for.
     """
-    if raw.isascii():
-        return raw.decode("ascii")
     raw = raw[:_MAX_ENCODED_BYTES]
     try:
-        return raw.decode("utf-8")
+        raw.decode("utf-8")
+        return "utf-8"
     except UnicodeDecodeError as e:
-        if e.reason == "unexpected end of data" and e.start > 0:  # cut in the middle of a character
-            return raw[: e.start].decode("utf-8")
+        # After nothing but ASCII, the cut character is rather one letter of another encoding.
+        if e.reason == "unexpected end of data" and not raw[: e.start].isascii():
+            return "utf-8"
     if _TWO_IDEOGRAPHS.search(raw) and _GB2312_TEXT.fullmatch(raw):
-        return raw.decode("gb18030", "replace")
-    try:
-        return raw.decode("cp1252")
-    except UnicodeDecodeError:  # it has five gaps
-        return raw.decode("latin-1")
+        return "gb18030"
+    return "latin-1" if _CP1252_GAPS.search(raw) else "cp1252"
 
 
 def decode_utf16(raw: bytes, order: str) -> str:
