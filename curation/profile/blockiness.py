@@ -11,6 +11,9 @@ _BLOCK_PX = 8
 _MAX_STEP = 24
 #: A mean step under this, in levels, is nothing to compare with.
 _FLOOR = 0.05
+#: Of the places that a position of the grid has, the share left out, those with the largest steps: a frame or a
+#: panel has few edges, at one position each, and blocks have them everywhere.
+_LEFT_OUT = 0.1
 
 
 def blockiness(luma: np.ndarray) -> float:
@@ -18,7 +21,8 @@ def blockiness(luma: np.ndarray) -> float:
 
     Mean absolute steps between neighboring pixels (each at most 24 levels) are taken for each of
     the 8 positions a grid can have; the largest is compared with the mean of the other seven as
-    (on - off) / (on + off), and the two axes are averaged. The position is not given, so that
+    (on - off) / (on + off), and the two axes are averaged. The tenth of places where each position has its
+    largest steps does not count, so that edges of flat drawings and letterboxes are no grid. The position is not given, so that
     cropping does not hide the grid; resizing does.
 
     Args:
@@ -29,7 +33,7 @@ def blockiness(luma: np.ndarray) -> float:
         where blocks show. 0 when a side is under 24 px.
 
     Source: after Wang, Sheikh and Bovik, "No-reference perceptual quality assessment of JPEG compressed
-    images", ICIP 2002 (mean step on and off the block boundaries); contrast and clipping are ours.
+    images", ICIP 2002 (mean step on and off the block boundaries); contrast, clipping and trimming are ours.
     """
     height, width = luma.shape
     if min(height, width) < 3 * _BLOCK_PX:
@@ -42,7 +46,8 @@ def blockiness(luma: np.ndarray) -> float:
 def _contrast(steps: np.ndarray) -> float:
     """Of mean steps [n], the strongest position of the grid against the others."""
     whole = steps[: len(steps) // _BLOCK_PX * _BLOCK_PX].reshape(-1, _BLOCK_PX)
-    positions = whole.sum(axis=0) / len(whole)
+    kept = len(whole) - max(1, round(_LEFT_OUT * len(whole)))
+    positions = np.sort(whole, axis=0)[:kept].mean(axis=0)
     on = float(positions.max())
     off = (float(positions.sum()) - on) / (_BLOCK_PX - 1)
     return (on - off) / (on + off + _FLOOR)

@@ -140,6 +140,17 @@ def test_blockiness_of_real_photographs_falls_with_quality():
     assert np.median(clean) < 0.05
 
 
+def test_edges_of_a_clean_drawing_are_no_grid():
+    rectangle, letterbox = np.full((400, 600), 255, np.uint8), np.zeros((480, 640), np.uint8)
+    rectangle[96:304, 160:440] = 40
+    letterbox[64:416] = grey(photo(3, 352, 640))
+    slide = np.full((600, 800), 240, np.uint8)
+    for k in range(3):
+        slide[80 + 160 * k : 200 + 160 * k, 96:704] = 60 + 40 * k
+    for drawing in (rectangle, letterbox, slide):
+        assert blockiness(drawing) < 0.05
+
+
 def test_blockiness_survives_cropping_and_flat_pictures():
     blocky = np.asarray(Image.open(io.BytesIO(with_pillow(photo(3, 512, 512), quality=10))))
     whole = blockiness(grey(blocky))
