@@ -22,7 +22,19 @@ _KEPT_ICC_BYTES = 1 << 20
 
 
 def has_alpha(image: Image.Image) -> bool:
-    return image.mode in ALPHA_MODES or "transparency" in image.info
+    """Whether any pixel of the loaded image may show what is under it; an alpha channel may be opaque all over.
+
+    A color declared transparent (L, RGB, deep grey) and premultiplied modes are not looked for among the pixels.
+    """
+    if image.mode in ("RGBA", "LA"):
+        return any(strip.getchannel("A").getextrema()[0] < 255 for strip in strips(image))
+    transparency = image.info.get("transparency")
+    if image.mode == "P" and isinstance(transparency, (int, bytes)):
+        used = image.histogram()
+        if isinstance(transparency, int):
+            return transparency >= len(used) or used[transparency] > 0
+        return any(count and opacity < 255 for count, opacity in zip(used, transparency, strict=False))
+    return image.mode in ALPHA_MODES or transparency is not None
 
 
 def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarray]:

@@ -19,7 +19,7 @@ PROFILE_SCHEMA = pa.schema(
         field_of("frames", pa.int32(), "pictures in the file; the first is profiled"),
         field_of("orientation", pa.int8(), "Exif orientation, 1..8"),
         field_of("has_icc", pa.bool_(), "carries an ICC profile"),
-        field_of("has_alpha", pa.bool_(), "carries transparency (shown on white)"),
+        field_of("has_alpha", pa.bool_(), "some pixel is not opaque (shown on white)"),
         field_of("pixel_hash", pa.binary(16), "xxh3-128 of mode, size and stored pixels"),
         field_of("phash", pa.uint64(), "perceptual hash, bits of imagehash.phash, DC bit first"),
         field_of("bit_depth", pa.int8(), "bits per channel, as stored", "bits"),

@@ -49,7 +49,7 @@ class Decoded:
         frames: pictures in the file (animation, pages); only the first is decoded.
         orientation: Exif orientation of the file, 1..8; 1 where the format's own decoder applies it.
         has_icc: the file carries an ICC profile.
-        has_alpha: the file carries transparency.
+        has_alpha: some pixel of the file is not opaque, see `color.has_alpha`.
         stored_hash: the `pixel_hash` where the stored pixels are not `pixels` as they are (palette, transparency, deep
             values); empty where they are.
         hidden_text: how a text in the lowest bits of the stored pixels begins, see `hidden_text`; empty where there is none.

@@ -124,6 +124,26 @@ def test_transparency_is_shown_on_white():
     assert np.abs(result.rgb[0, 4].astype(int) - [227, 127, 127]).max() <= 1
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize(("opacity", "expected"), [(255, False), (254, True)])
+def test_an_alpha_channel_may_be_opaque(mode, opacity, expected):
+    image = Image.new(mode, (30, 20), (80, 90, 100, 255) if mode == "RGBA" else (90, 255))
+    last = image.getchannel("A")
+    last.putpixel((29, 19), opacity)
+    image.putalpha(last)
+    result = decode(saved(image, "PNG"))
+    assert (result.mode, result.has_alpha) == (mode, expected)
+    assert result.rgb[0, 0].tolist() == ([80, 90, 100] if mode == "RGBA" else [90, 90, 90])
+
+
+def test_a_transparent_entry_that_no_pixel_uses():
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 10, 200, 30])
+    result = decode(saved(image, "PNG", transparency=b"\0\xff"))
+    assert not result.has_alpha
+    assert (result.rgb == [10, 200, 30]).all()
+
+
 def test_palette_with_transparent_entry():
     image = Image.new("P", (8, 8), 1)
     image.putpalette([0, 0, 0, 10, 200, 30])
