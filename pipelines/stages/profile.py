@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zcurate.curation.profile.model_scores import ModelScores
     from zcurate.pipelines.context import StageContext
 
-VERSION = 19
+VERSION = 20
 
 
 class Config(BaseModel):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from zcurate.pipelines.context import StageContext
 
-VERSION = 6
+VERSION = 7
 
 _VECTORS = ("embedding.vector", "embedding.text_vector")
 _QUALITY = ("blur", "noise", "cast", "overexposed", "underexposed", "jpeg_artifacts", "ai_forensic")

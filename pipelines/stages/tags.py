@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zcurate.pipelines.context import StageContext
     from zcurate.pipelines.stage_chat import StageChat
 
-VERSION = 2
+VERSION = 3
 NAME = "tags"
 OUTPUT = pa.schema(
     [
