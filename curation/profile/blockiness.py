@@ -11,9 +11,9 @@ _BLOCK_PX = 8
 _MAX_STEP = 24
 #: A mean step under this, in levels, is nothing to compare with.
 _FLOOR = 0.05
-#: Of the places that a position of the grid has, the share left out, those with the largest steps: a frame or a
-#: panel has few edges, at one position each, and blocks have them everywhere.
-_LEFT_OUT = 0.1
+#: Share of blocks left out at each position of the grid, those with the largest steps there: the edges of a frame or
+#: a panel are few, and those between blocks are everywhere.
+_TRIMMED = 0.1
 
 
 def blockiness(luma: np.ndarray) -> float:
@@ -21,9 +21,9 @@ def blockiness(luma: np.ndarray) -> float:
 
     Mean absolute steps between neighboring pixels (each at most 24 levels) are taken for each of
     the 8 positions a grid can have; the largest is compared with the mean of the other seven as
-    (on - off) / (on + off), and the two axes are averaged. The tenth of places where each position has its
-    largest steps does not count, so that edges of flat drawings and letterboxes are no grid. The position is not given, so that
-    cropping does not hide the grid; resizing does.
+    (on - off) / (on + off), and the two axes are averaged. The means leave out the largest tenth
+    of steps at each position, so that edges of flat drawings and letterboxes are no grid. The
+    position is not given, so that cropping does not hide the grid; resizing does.
 
     Args:
         luma: uint8 [h, w], at native resolution.
@@ -46,7 +46,7 @@ def blockiness(luma: np.ndarray) -> float:
 def _contrast(steps: np.ndarray) -> float:
     """Of mean steps [n], the strongest position of the grid against the others."""
     whole = steps[: len(steps) // _BLOCK_PX * _BLOCK_PX].reshape(-1, _BLOCK_PX)
-    kept = len(whole) - max(1, round(_LEFT_OUT * len(whole)))
+    kept = len(whole) - max(1, round(_TRIMMED * len(whole)))
     positions = np.sort(whole, axis=0)[:kept].mean(axis=0)
     on = float(positions.max())
     off = (float(positions.sum()) - on) / (_BLOCK_PX - 1)

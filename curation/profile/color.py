@@ -37,7 +37,7 @@ def has_alpha(image: Image.Image) -> bool:
     return image.mode in ALPHA_MODES or transparency is not None
 
 
-def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarray]:
+def to_srgb(image: Image.Image, icc: bytes, alpha: bool) -> Callable[[Image.Image], np.ndarray]:
     """How strips of `image` become displayed pixels.
 
     Transparent pixels are shown on white. An ICC profile that fits the image's color space is
@@ -49,6 +49,7 @@ def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarra
     Args:
         image: loaded, in any mode.
         icc: its profile, or empty.
+        alpha: as of `has_alpha`, which looks at all pixels.
 
     Returns:
         function from a strip of the image to uint8 [h, w, 3].
@@ -59,7 +60,6 @@ def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarra
     if mode == "LAB":
         lab = _lab_transform()
         return lambda strip: np.asarray(ImageCms.applyTransform(strip, lab))
-    alpha = has_alpha(image)
     space = {"CMYK": "CMYK", "L": "L", "1": "L", "LA": "L", "La": "L"}.get(mode, "RGB")
     transform = profile_transform(icc, space) if icc else None
     # a bit that is set is black in Photoshop's bitmaps, which Pillow does not know
@@ -80,9 +80,9 @@ def to_srgb(image: Image.Image, icc: bytes) -> Callable[[Image.Image], np.ndarra
     return convert
 
 
-def displayed_strips(image: Image.Image, icc: bytes) -> Iterator[np.ndarray]:
+def displayed_strips(image: Image.Image, icc: bytes, alpha: bool) -> Iterator[np.ndarray]:
     """The loaded image as displayed, top to bottom: uint8 [rows, w, 3] each (see `to_srgb`)."""
-    convert = to_srgb(image, icc)
+    convert = to_srgb(image, icc, alpha)
     for strip in strips(image):
         yield convert(strip)
 
@@ -91,7 +91,7 @@ def displayed_pixels(image: Image.Image, icc: bytes) -> np.ndarray:
     """The loaded image as displayed, uint8 [h, w, 3]."""
     rgb = np.empty((image.height, image.width, 3), np.uint8)
     top = 0
-    for strip in displayed_strips(image, icc):
+    for strip in displayed_strips(image, icc, has_alpha(image)):
         rgb[top : top + len(strip)] = strip
         top += len(strip)
     return rgb

@@ -131,7 +131,7 @@ def opened(
                 "stored_hash": _pixel_hash(image),
                 "hidden_text": hidden_signature(image),
             }
-            yield facts, image.height, image.width, displayed_strips(image, b"" if later else icc)
+            yield facts, image.height, image.width, displayed_strips(image, b"" if later else icc, alpha)
     except _BOMB_ERRORS as e:
         claimed = re.search(r"\((\d+) pixels\)", str(e))
         check_size(int(claimed[1]) if claimed else limits.max_pixels + 1, 1, limits, len(data))

@@ -8,8 +8,8 @@ import unicodedata
 #: Characters read of one text. Longer ones are no descriptions.
 MAX_TEXT_CHARS = 10_000
 
-#: A Chinese character, or a Japanese or Korean syllable, says about as much as three Latin letters.
-_HAN_WEIGHT = 3
+#: A syllable of Chinese, Japanese or Korean writing says about as much as three Latin letters.
+_SYLLABLE_WEIGHT = 3
 
 _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿\U00020000-\U0003134f]")
 #: Syllables alone: the middle dot and the long dash of the same block stand in Chinese texts as well.
@@ -27,10 +27,10 @@ def language_of(text: str | None) -> str | None:
     text = (text or "")[:MAX_TEXT_CHARS]
     if not text.strip():
         return None
-    han, latin = len(_HAN.findall(text)) * _HAN_WEIGHT, len(_LATIN.findall(text))
+    han, latin = len(_HAN.findall(text)) * _SYLLABLE_WEIGHT, len(_LATIN.findall(text))
     letters = sum(c.isalpha() for c in text)
-    rest = letters - han // _HAN_WEIGHT - latin
-    syllables = len(_KANA_HANGUL.findall(text)) * _HAN_WEIGHT
+    rest = letters - han // _SYLLABLE_WEIGHT - latin
+    syllables = len(_KANA_HANGUL.findall(text)) * _SYLLABLE_WEIGHT
     if syllables and han + syllables >= latin:
         return "other"
     if max(han, latin) == 0 or rest > max(han, latin):

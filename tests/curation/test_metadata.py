@@ -240,7 +240,7 @@ def test_an_undeclared_encoding_is_one_for_the_whole_block_of_iptc() -> None:
     iptc = b"".join(dataset(25, word.encode()) for word in words) + dataset(5, "长城的早晨".encode()[:-1])
     values = read_metadata(iptc_jpeg(iptc), "JPEG")
     assert values["keywords"] == words
-    assert values["title"].startswith("长城的早")
+    assert values["title"] == "长城的早"
 
 
 def test_xmp_is_believed_over_iptc_unless_the_digest_says_that_iptc_changed() -> None:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from .exif import iso_time
-from .text import text_encoding
+from .text import decode_text, text_encoding
 
 TITLE, CAPTION, KEYWORDS, CREATOR, RIGHTS, CREDIT = 5, 120, 25, 80, 116, 110
 CITY, SUBLOCATION, STATE, COUNTRY = 90, 92, 95, 101
@@ -87,11 +87,12 @@ def read_iptc(block: bytes) -> Iptc:
             values = raw.setdefault(dataset, [])
             if len(values) < _MAX_REPEATS:
                 values.append(value)
-    encoding = "utf-8" if utf8 else _encoding([v for values in raw.values() for v in values])
-    return Iptc(
-        {n: [v.decode(encoding, "replace") for v in values] for n, values in raw.items()},
-        hashlib.md5(block).digest(),
-    )
+    encoding = _encoding([v for values in raw.values() for v in values])
+    texts = {
+        n: [v.decode("utf-8", "replace") if utf8 else decode_text(v, encoding) for v in values]
+        for n, values in raw.items()
+    }
+    return Iptc(texts, hashlib.md5(block).digest())
 
 
 def _encoding(values: list[bytes]) -> str:

@@ -27,10 +27,14 @@ _CP1252_GAPS = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 _MAX_ENCODED_BYTES = 1 << 20
 
 
-def decode_text(raw: bytes) -> str:
-    """Bytes of an undeclared encoding as text; never fails. Half a character at the end is left out."""
+def decode_text(raw: bytes, encoding: str | None = None) -> str:
+    """Bytes that declare no encoding as text; never fails. Half a character of UTF-8 at the end is left out.
+
+    Args:
+        encoding: that of the text they are part of, as of `text_encoding`; None: of these bytes alone.
+    """
     raw = raw[:_MAX_ENCODED_BYTES]
-    encoding = text_encoding(raw)
+    encoding = encoding or text_encoding(raw)
     return raw.decode(encoding, "ignore" if encoding == "utf-8" else "replace")
 
 
